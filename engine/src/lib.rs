@@ -1,0 +1,24 @@
+//! The engine of `flow`: files, hashes, graphs, and events. It knows no text, table, tensor, or terminal.
+
+pub mod artifact;
+pub mod context;
+pub mod digest;
+pub mod error;
+pub mod plan;
+pub mod registry;
+pub mod report;
+pub mod run;
+pub mod source;
+pub mod stage;
+pub mod store;
+pub mod units;
+pub mod workflow;
+
+pub use artifact::{Artifact, ArtifactKind};
+pub use context::StageContext;
+pub use digest::Digest;
+pub use error::{StageError, StageErrorKind};
+pub use registry::StageRegistry;
+pub use source::{Locate, Located, SourceError, SourceRef, SourceResolver};
+pub use stage::{Determinism, DynStage, Effect, Ports, Resources, Stage};
+pub use units::{Fraction, Secret, Seed};

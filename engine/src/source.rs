@@ -1,0 +1,76 @@
+//! What a stage reads from outside the graph, and who fetches it.
+//!
+//! Files are hashed where they lie. Pinned sources (`pip:`, `hf:`, `file:`, `registry:`) are fetched once, hashed, and
+//! recorded in `flow.lock`; every later use is verified against it. The engine knows schemes only by name.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Digest;
+
+/// Something outside the graph whose content enters the action key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceRef {
+    /// Files by path or glob, relative to the workflow file.
+    Files(String),
+    /// A URI with a scheme, pinned by hash in `flow.lock`.
+    Pinned(String),
+}
+
+/// One resolved file or folder of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Where it lies on this machine; never part of a key.
+    pub path: PathBuf,
+    /// Its name relative to the pattern's or the source's root; part of the key.
+    pub name: String,
+    /// Digest of its content.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// A request to find a pinned source.
+pub struct Locate<'a> {
+    /// The whole URI, scheme included.
+    pub uri: &'a str,
+    /// The folder that relative paths resolve against.
+    pub base: &'a Path,
+    /// The registry's folder.
+    pub registry: &'a Path,
+    /// An empty folder to fetch into.
+    pub into: &'a Path,
+    /// Called with bytes done and bytes expected.
+    pub progress: &'a dyn Fn(u64, Option<u64>),
+}
+
+/// Where a resolver found its source.
+#[derive(Debug)]
+pub enum Located {
+    /// It lies on this machine already: a file or a folder to use in place.
+    InPlace(PathBuf),
+    /// It was fetched: a file or a folder below [`Locate::into`], to be moved into the store.
+    Fetched(PathBuf),
+}
+
+/// A source that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot get {uri}: {reason}")]
+pub struct SourceError {
+    /// What was asked for.
+    pub uri: String,
+    /// Why not: lower case, no period.
+    pub reason: String,
+    /// What the reader can do next.
+    pub help: Option<String>,
+}
+
+/// Fetches one scheme of pinned sources.
+pub trait SourceResolver: Send + Sync {
+    /// The word before the colon.
+    fn scheme(&self) -> &'static str;
+
+    /// Finds or fetches the source. Called again after a crash; must not leave anything outside [`Locate::into`].
+    fn locate(&self, request: &Locate<'_>) -> Result<Located, SourceError>;
+}

@@ -1,0 +1,1 @@
+//! Reads and writes `rows` and `tokens` artifacts as Arrow IPC. The only crate that names arrow2.
