@@ -66,12 +66,15 @@ impl StageError {
         self
     }
 
-    /// Records a cause and the causes behind it.
+    /// Records a cause and the causes behind it. One that only repeats the words before it is left out.
     #[must_use]
     pub fn because(mut self, cause: &(dyn Error + 'static)) -> Self {
         let mut next = Some(cause);
         while let Some(error) = next {
-            self.causes.push(error.to_string());
+            let words = error.to_string();
+            if self.causes.last() != Some(&words) {
+                self.causes.push(words);
+            }
             next = error.source();
         }
         self
@@ -92,6 +95,28 @@ impl Error for StageError {}
 
 impl From<std::io::Error> for StageError {
     fn from(error: std::io::Error) -> Self {
-        Self::resource("input or output failed").because(&error)
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::resource("the disk is full")
+                .help("free space, with `flow gc` for the store, or move the store with FLOW_STORE=FOLDER")
+                .because(&error),
+            _ => Self::resource("input or output failed").because(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error whose words are those of its cause, as wrappers of `io::Error` often are.
+    #[derive(Debug, thiserror::Error)]
+    #[error("file too large")]
+    struct Wrapper(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_repeats_the_words_before_it_is_told_once() {
+        let wrapped = Wrapper(std::io::Error::other("file too large"));
+        let error = StageError::resource("cannot write a batch").because(&wrapped);
+        assert_eq!(error.to_string(), "cannot write a batch: file too large");
     }
 }

@@ -1,16 +1,24 @@
 //! The engine of `flow`: files, hashes, graphs, and events. It knows no text, table, tensor, or terminal.
 
 pub mod artifact;
+pub mod canonical;
 pub mod context;
 pub mod digest;
 pub mod error;
+pub mod expression;
+pub mod journal;
+pub mod lock;
 pub mod plan;
+pub mod project;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod source;
 pub mod stage;
 pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod units;
 pub mod workflow;
 

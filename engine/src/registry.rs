@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::{Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use crate::{
     DynStage, SourceResolver, Stage,
-    stage::{Configured, ConfigureFn, schema_of},
+    stage::{ConfigureFn, Configured, schema_of},
 };
 
 /// One registered kind.
@@ -70,13 +72,55 @@ impl StageRegistry {
 
 impl Kind {
     /// Parses a configuration of this kind. The error names the path inside `with:`.
-    pub fn configure(&self, with: Value) -> Result<Arc<dyn DynStage>, String> {
+    pub fn configure(&self, with: Value) -> Result<Arc<dyn DynStage>, ConfigError> {
         (self.configure)(with)
     }
 }
 
-fn configure<S: Stage>(with: Value) -> Result<Arc<dyn DynStage>, String> {
-    let config: S::Config = serde_json::from_value(with).map_err(|error| error.to_string())?;
-    let configured = Configured::<S>::new(config).map_err(|error| error.to_string())?;
+/// A configuration that a stage does not accept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ConfigError {
+    /// Where, from the root of the configuration.
+    pub path: Vec<PathStep>,
+    /// What is wrong there: lower case, no period.
+    pub message: String,
+}
+
+/// One step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathStep {
+    /// To the value of a key.
+    Key(String),
+    /// To an item of a list.
+    Index(usize),
+}
+
+impl ConfigError {
+    /// Parses a value and keeps the path of an error.
+    pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Self> {
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let path = error.path().iter().filter_map(PathStep::of).collect();
+            Self { path, message: error.into_inner().to_string() }
+        })
+    }
+}
+
+impl PathStep {
+    fn of(segment: &Segment) -> Option<Self> {
+        match segment {
+            Segment::Seq { index } => Some(Self::Index(*index)),
+            Segment::Map { key } => Some(Self::Key(key.clone())),
+            // An externally tagged variant is the one key of its map.
+            Segment::Enum { variant } => Some(Self::Key(variant.clone())),
+            Segment::Unknown => None,
+        }
+    }
+}
+
+fn configure<S: Stage>(with: Value) -> Result<Arc<dyn DynStage>, ConfigError> {
+    let config: S::Config = ConfigError::parse(with)?;
+    let configured =
+        Configured::<S>::new(config).map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })?;
     Ok(Arc::new(configured))
 }

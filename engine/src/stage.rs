@@ -104,7 +104,7 @@ pub struct Port {
 }
 
 /// How many artifacts an input takes. Outputs are always [`Arity::One`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Arity {
     /// Exactly one.
@@ -239,7 +239,7 @@ impl<S: Stage> DynStage for Configured<S> {
 }
 
 /// Parses `with:` of one kind; kept by the registry.
-pub(crate) type ConfigureFn = fn(Value) -> Result<std::sync::Arc<dyn DynStage>, String>;
+pub(crate) type ConfigureFn = fn(Value) -> Result<std::sync::Arc<dyn DynStage>, crate::registry::ConfigError>;
 
 /// Returns the JSON schema of a stage's configuration.
 pub(crate) fn schema_of<S: Stage>(generator: &mut schemars::SchemaGenerator) -> Schema {

@@ -1,16 +1,59 @@
 //! The checked DAG of one workflow: what would run, in which order, with which configuration.
+//!
+//! [`Plan::load`] reads the file and its components, resolves parameters, configures every stage, and checks every name,
+//! port, and expression. All problems come back at once. Nothing here touches the store; [`crate::run`] runs a plan.
+
+mod bind;
+mod command;
+mod configure;
+mod difference;
+mod error;
+mod expand;
+mod expressions;
+mod key;
+mod load;
+mod order;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
 
-use crate::DynStage;
+pub use self::{
+    difference::{Change, difference},
+    error::PlanErrors,
+    key::{Action, ActionInput, ActionSource, KEY_CONTEXT, mixed_seed},
+};
+pub use crate::expression::Expression;
+use crate::{
+    DynStage, StageRegistry,
+    expression::{Reading, Scope},
+    project::Project,
+    registry::ConfigError,
+};
+
+/// What to plan.
+#[derive(Clone, Copy)]
+pub struct PlanRequest<'a> {
+    /// Where the workflow file and its things lie.
+    pub project: &'a Project,
+    /// The kinds of stage.
+    pub registry: &'a StageRegistry,
+    /// Values of `-p NAME=VALUE`, in order; the last of a name counts.
+    pub params: &'a [(String, String)],
+    /// Stages to keep, with what they need; all when empty. A component's name keeps all its stages.
+    pub only: &'a [String],
+    /// Rows to read at most, from `--limit`.
+    pub limit: Option<u64>,
+}
 
 /// A workflow whose every name, port, type, and expression was checked.
+#[derive(Debug)]
 pub struct Plan {
     /// The workflow's name.
     pub workflow: String,
+    /// `description:` of the workflow.
+    pub description: Option<String>,
     /// Resolved parameters.
     pub params: BTreeMap<String, Value>,
     /// Stages; an edge goes from producer to consumer.
@@ -28,11 +71,11 @@ pub struct Plan {
 pub enum Edge {
     /// It reads an output.
     Data,
-    /// `needs:` asks for the order.
+    /// `needs:` or an expression asks for the order.
     Order,
 }
 
-/// One input binding, in the order of the file.
+/// One input binding; a stage's bindings are sorted by port, their producers stand in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The consumer's port.
@@ -52,11 +95,10 @@ pub struct Retry {
     pub backoff: Duration,
 }
 
-/// A boolean CEL expression of the file, kept with its text.
-#[derive(Clone, Debug)]
-pub struct Expression {
-    /// As written.
-    pub text: String,
+impl Default for Retry {
+    fn default() -> Self {
+        Self { infra: 2, error: 0, backoff: Duration::from_secs(1) }
+    }
 }
 
 /// One stage of a plan.
@@ -77,6 +119,41 @@ pub struct PlannedStage {
     pub retry: Retry,
     /// `timeout:`.
     pub timeout: Option<Duration>,
-    /// `with.seed`, else the workflow's seed.
+    /// `with.seed`, else the workflow's seed; [`mixed_seed`] makes the stage's seed of it.
     pub seed: u64,
+    /// The parameters of the file it stands in, for its expressions.
+    pub params: Arc<BTreeMap<String, Value>>,
+    /// What stands before its name in the file: empty, or `component/`.
+    pub prefix: Arc<str>,
+}
+
+impl PlannedStage {
+    /// What its expressions read, given what it measured and how other stages ended (by their names in the plan).
+    pub fn scope<'a>(&'a self, metrics: &'a BTreeMap<String, f64>, stages: &'a BTreeMap<String, Reading>) -> Scope<'a> {
+        Scope { params: &self.params, prefix: &self.prefix, metrics, stages }
+    }
+}
+
+impl std::fmt::Debug for PlannedStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlannedStage").field("name", &self.name).field("kind", &self.stage.kind()).finish_non_exhaustive()
+    }
+}
+
+impl Plan {
+    /// The index of a stage by its name in the plan.
+    pub fn find(&self, name: &str) -> Option<NodeIndex> {
+        self.graph.node_indices().find(|index| self.graph[*index].name == name)
+    }
+}
+
+/// Makes a stage again from the kind and configuration that an attempt's description holds.
+pub fn restore_stage(registry: &StageRegistry, kind: &str, config: Value) -> Result<Arc<dyn DynStage>, ConfigError> {
+    if kind == command::KIND {
+        return command::CommandStage::restore(config).map(|stage| Arc::new(stage) as Arc<dyn DynStage>);
+    }
+    match registry.kind(kind) {
+        Some(known) => known.configure(config),
+        None => Err(ConfigError { path: Vec::new(), message: format!("this flow has no stage kind {kind:?}") }),
+    }
 }

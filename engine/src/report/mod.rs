@@ -1,7 +1,13 @@
 //! Reports of stages that judge: one `report.json` for machines and one self-contained `report.html` for people.
 //!
 //! A report is a pure function of what the stage computed: no times, paths, or host names, so that the same work gives the
-//! same bytes and approvals bound to a report's digest stay valid.
+//! same bytes and approvals bound to a report's digest stay valid. `page` draws the HTML, `svg` the plots, and `read` gets
+//! back what another tool needs from `report.json`; the run's summary page uses all three.
+
+pub mod number;
+pub mod page;
+pub mod read;
+pub mod svg;
 
 use std::path::Path;
 
@@ -9,6 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::StageError;
+
+pub use read::ReportSummary;
 
 /// What a report says in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -146,8 +154,10 @@ impl Report {
     /// Writes `report.json` and `report.html` into `directory`, which is made.
     pub fn write(&self, directory: &Path) -> Result<(), StageError> {
         std::fs::create_dir_all(directory)?;
-        let json = serde_json::to_vec_pretty(self).map_err(|e| StageError::internal("cannot serialize the report").because(&e))?;
+        let json =
+            serde_json::to_vec_pretty(self).map_err(|e| StageError::internal("cannot serialize the report").because(&e))?;
         std::fs::write(directory.join("report.json"), json)?;
+        std::fs::write(directory.join("report.html"), page::report(self))?;
         Ok(())
     }
 }

@@ -1,1 +1,31 @@
-//! Stub.
+//! `workflow.yaml` as text: a tree with the byte span of every node and key, the typed document, and every problem of a file.
+//!
+//! Leans on a YAML event parser and serde. It knows neither stages nor the store: [`crate::plan`] checks what the names mean.
+
+mod document;
+mod duration;
+mod load;
+mod params;
+mod parse;
+mod problem;
+mod scalar;
+pub(crate) mod suggest;
+mod template;
+mod text;
+mod tree;
+mod typed;
+
+pub use document::{
+    ComponentInput, ComponentOutput, Defaults, EnvironmentValue, InputBinding, ItemType, OutputDeclaration, ParamDeclaration,
+    ParamType, RetryDocument, Scalar, StageDocument, Texts, Version, WorkflowDocument,
+};
+pub use duration::{InvalidPeriod, Period};
+pub use problem::Problem;
+pub use text::{Position, SourceText, Span};
+
+pub(crate) use load::{Loaded, LoadedStage, load};
+pub(crate) use params::{Given, GivenValue, ParamValues};
+pub(crate) use problem::Problems;
+pub(crate) use template::{Piece, Template};
+pub(crate) use tree::{Node, NodeValue};
+pub(crate) use typed::{Telling, every_error};

@@ -1,0 +1,352 @@
+//! `in:` and `needs:`: from `stage.port` to the stage that writes it, with every port's kind checked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    configure::Configured,
+    expand::{Expansion, Target},
+};
+use crate::{
+    ArtifactKind,
+    registry::PathStep,
+    stage::{Arity, Port},
+    workflow::{Problems, StageDocument, suggest},
+};
+
+/// Hops through component ports that a reference may take; more is a circle.
+const HOPS: usize = 64;
+
+/// An output: its member and its port.
+pub(super) type Output = (usize, String);
+
+/// Where the inputs of one member come from.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// Bound ports, sorted.
+    pub(super) inputs: BTreeMap<String, Vec<Output>>,
+    /// Members that must have finished first.
+    pub(super) needs: BTreeSet<usize>,
+}
+
+/// Checks and binds the members of an expansion.
+pub(super) struct Binding<'a> {
+    pub(super) expansion: &'a Expansion,
+    pub(super) configured: &'a [Option<Configured>],
+    pub(super) problems: &'a mut Problems,
+}
+
+/// What a reference leads to.
+enum Found {
+    /// Outputs, and the kind that a component declares for them.
+    Outputs(Vec<Output>, Option<ArtifactKind>),
+    /// An optional input of a component that its user did not bind.
+    Unbound,
+    /// Something whose problem is told already.
+    Broken,
+    /// Nothing: code, message, help.
+    Nothing(&'static str, String, String),
+}
+
+type At = (usize, usize);
+
+impl Binding<'_> {
+    pub(super) fn all(&mut self) -> Vec<Bound> {
+        let expansion = self.expansion;
+        for scope in 0..expansion.scopes.len() {
+            self.component(scope);
+        }
+        let places: Vec<(usize, At)> = expansion.members.iter().map(|member| (member.scope, member.index)).enumerate().collect();
+        places.into_iter().map(|(member, at)| self.member(member, at)).collect()
+    }
+
+    fn member(&mut self, member: usize, at: At) -> Bound {
+        let mut bound = Bound::default();
+        let Some(document) = self.expansion.stage(at.0, at.1).and_then(|stage| stage.document.as_ref()) else { return bound };
+        let ports = self.configured.get(member).and_then(Option::as_ref).map(|configured| configured.stage.ports());
+        let known = ports.as_ref().map(|ports| ports.inputs.as_slice());
+        bound.inputs = self.inputs(at, document, known);
+        bound.needs = self.needs(at, document);
+        bound
+    }
+
+    fn inputs(&mut self, at: At, document: &StageDocument, known: Option<&[Port]>) -> BTreeMap<String, Vec<Output>> {
+        let mut bound = BTreeMap::new();
+        for (name, binding) in &document.inputs {
+            let port = known.and_then(|ports| ports.iter().find(|port| port.name == *name));
+            if let (None, Some(ports)) = (port, known) {
+                let help = suggest::help(name, "inputs", ports.iter().map(|port| port.name.as_str()));
+                let message = format!("`{}` has no input `{name}`", document.uses);
+                self.add(at, &["in", name], ("flow::plan::unknown_port", message, help));
+            }
+            let outputs = self.outputs_of(at, (name, &binding.from), port);
+            if !outputs.is_empty() {
+                bound.insert(name.clone(), outputs);
+            }
+        }
+        for port in known.into_iter().flatten() {
+            let missing = port.arity != Arity::Optional && !document.inputs.contains_key(&port.name);
+            if missing {
+                let message = format!("input `{}` of `{}` is not bound", port.name, document.uses);
+                let help = format!("add `in: {{{}: STAGE.PORT}}` with an output of kind {}", port.name, name_of(port.kind));
+                self.add(at, &["in"], ("flow::plan::missing_input", message, help));
+            }
+        }
+        bound
+    }
+
+    fn outputs_of(&mut self, at: At, binding: (&str, &[String]), port: Option<&Port>) -> Vec<Output> {
+        let (name, references) = binding;
+        if references.is_empty() {
+            let help = "name a `stage.port`, or remove the key".to_owned();
+            self.add(at, &["in", name], ("flow::plan::missing_input", format!("input `{name}` is an empty list"), help));
+        }
+        if references.len() > 1 && port.is_some_and(|port| port.arity != Arity::Many) {
+            let help = "bind one `stage.port`".to_owned();
+            self.add(at, &["in", name], ("flow::plan::arity", format!("input `{name}` takes one artifact and not a list"), help));
+        }
+        let mut outputs = Vec::new();
+        for (index, reference) in references.iter().enumerate() {
+            let texts = match self.resolve(at.0, reference, HOPS) {
+                Found::Outputs(found, declared) => {
+                    let wrong = port.and_then(|port| self.wrong_kind(at.0, (reference, &found, declared), port.kind));
+                    outputs.extend(found);
+                    wrong
+                }
+                Found::Unbound if port.is_some_and(|port| port.arity != Arity::Optional) && references.len() == 1 => {
+                    let message = format!("`{reference}` may be left out, but input `{name}` must be bound");
+                    let help = "remove `optional: true` from the component's input".to_owned();
+                    Some(("flow::plan::missing_input", message, help))
+                }
+                Found::Unbound | Found::Broken => None,
+                Found::Nothing(code, message, help) => Some((code, message, help)),
+            };
+            if let Some(texts) = texts {
+                let path = self.reference_path(at, name, index);
+                self.problems.add(self.expansion.problem(at, &path, texts));
+            }
+        }
+        outputs
+    }
+
+    /// The path of one reference, which is a scalar or an item of a list.
+    fn reference_path(&self, at: At, name: &str, index: usize) -> Vec<PathStep> {
+        let mut path = vec![PathStep::Key("in".to_owned()), PathStep::Key(name.to_owned())];
+        let node = self.expansion.scopes.get(at.0).and_then(|scope| scope.loaded.stage_node(at.1));
+        let binding = node.and_then(|node| node.get("in")).and_then(|inputs| inputs.get(name));
+        if binding.is_some_and(|binding| !binding.items().is_empty()) {
+            path.push(PathStep::Index(index));
+        }
+        path
+    }
+
+    /// What is wrong with the kind of a reference, if anything. A component's declaration counts before what is behind it.
+    fn wrong_kind(
+        &self,
+        scope: usize,
+        found: (&str, &[Output], Option<ArtifactKind>),
+        wanted: ArtifactKind,
+    ) -> Option<(&'static str, String, String)> {
+        let (reference, outputs, declared) = found;
+        let actual = |(member, port): &Output| self.kind_of(*member, port);
+        let kinds: Vec<ArtifactKind> = declared.map_or_else(|| outputs.iter().filter_map(actual).collect(), |kind| vec![kind]);
+        let kind = kinds.into_iter().find(|kind| *kind != wanted && wanted != ArtifactKind::Any)?;
+        let message = format!("`{reference}` carries {} where {} is needed", name_of(kind), name_of(wanted));
+        Some(("flow::plan::kind_mismatch", message, self.fitting(scope, wanted)))
+    }
+
+    fn kind_of(&self, member: usize, port: &str) -> Option<ArtifactKind> {
+        let ports = self.configured.get(member)?.as_ref()?.stage.ports();
+        ports.outputs.iter().find(|output| output.name == port).map(|output| output.kind)
+    }
+
+    /// Outputs of a file's own stages that carry a kind.
+    fn fitting(&self, scope: usize, kind: ArtifactKind) -> String {
+        let targets = self.expansion.scopes.get(scope).map(|scope| &scope.targets);
+        let outputs = targets.into_iter().flatten().filter_map(|(name, target)| match target {
+            Target::Stage(member) => Some((name, self.configured.get(*member)?.as_ref()?.stage.ports().outputs)),
+            Target::Component(_) | Target::Broken => None,
+        });
+        let fitting = outputs.flat_map(|(name, ports)| {
+            ports
+                .into_iter()
+                .filter(|port| port.kind == kind)
+                .map(move |port| format!("{name}.{}", port.name))
+                .collect::<Vec<_>>()
+        });
+        let fitting: Vec<String> = fitting.take(6).collect();
+        match fitting.as_slice() {
+            [] => format!("no stage here writes {}", name_of(kind)),
+            names => format!("outputs that carry {}: {}", name_of(kind), names.join(", ")),
+        }
+    }
+
+    fn resolve(&self, scope: usize, reference: &str, hops: usize) -> Found {
+        let Some((stage, port)) = reference.split_once('.').filter(|(stage, port)| !stage.is_empty() && !port.is_empty()) else {
+            let help = "write `stage.port`, such as `clean.rows`".to_owned();
+            return Found::Nothing("flow::plan::reference", format!("`{reference}` is not a `stage.port`"), help);
+        };
+        if hops == 0 {
+            let help = "break the circle of component inputs and outputs".to_owned();
+            return Found::Nothing("flow::plan::cycle", format!("`{reference}` leads back to itself"), help);
+        }
+        if stage == "inputs" {
+            return self.component_input(scope, port, hops);
+        }
+        let Some(own) = self.expansion.scopes.get(scope) else { return Found::Broken };
+        match own.targets.get(stage) {
+            Some(Target::Stage(member)) => self.stage_output(*member, (stage, port)),
+            Some(Target::Component(inner)) => self.component_output(*inner, (stage, port), hops),
+            Some(Target::Broken) => Found::Broken,
+            None => {
+                let help = suggest::help(stage, "stages", own.targets.keys().map(String::as_str));
+                Found::Nothing("flow::plan::unknown_stage", format!("unknown stage `{stage}`"), help)
+            }
+        }
+    }
+
+    fn stage_output(&self, member: usize, name: (&str, &str)) -> Found {
+        let (stage, port) = name;
+        let Some(Some(configured)) = self.configured.get(member) else { return Found::Broken };
+        let outputs = configured.stage.ports().outputs;
+        if outputs.iter().any(|output| output.name == port) {
+            return Found::Outputs(vec![(member, port.to_owned())], None);
+        }
+        let help = suggest::help(port, "outputs", outputs.iter().map(|output| output.name.as_str()));
+        Found::Nothing("flow::plan::unknown_port", format!("stage `{stage}` has no output `{port}`"), help)
+    }
+
+    fn component_output(&self, inner: usize, name: (&str, &str), hops: usize) -> Found {
+        let (stage, port) = name;
+        let document = self.expansion.scopes.get(inner).and_then(|scope| scope.loaded.document.as_ref());
+        let Some(document) = document else { return Found::Broken };
+        let Some(output) = document.outputs.get(port) else {
+            let help = suggest::help(port, "outputs", document.outputs.keys().map(String::as_str));
+            return Found::Nothing("flow::plan::unknown_port", format!("component `{stage}` has no output `{port}`"), help);
+        };
+        match self.resolve(inner, &output.from, hops - 1) {
+            // Told where the component declares it.
+            Found::Nothing(code, ..) if code != "flow::plan::cycle" => Found::Broken,
+            Found::Outputs(found, _) => Found::Outputs(found, Some(output.kind)),
+            found => found,
+        }
+    }
+
+    fn component_input(&self, scope: usize, port: &str, hops: usize) -> Found {
+        let Some(own) = self.expansion.scopes.get(scope) else { return Found::Broken };
+        let Some(document) = own.loaded.document.as_ref() else { return Found::Broken };
+        let Some(input) = document.inputs.get(port) else {
+            let help = suggest::help(port, "inputs", document.inputs.keys().map(String::as_str));
+            return Found::Nothing("flow::plan::unknown_port", format!("this file declares no input `{port}`"), help);
+        };
+        let Some((user, index)) = own.user else { return Found::Broken };
+        let using = self.expansion.stage(user, index).and_then(|stage| stage.document.as_ref());
+        let Some(binding) = using.and_then(|document| document.inputs.get(port)) else {
+            // An input that must be bound is told where it is not.
+            return if input.optional { Found::Unbound } else { Found::Broken };
+        };
+        let mut outputs = Vec::new();
+        for reference in &binding.from {
+            match self.resolve(user, reference, hops - 1) {
+                Found::Outputs(found, _) => outputs.extend(found),
+                // Told where the user binds it.
+                Found::Nothing(code, ..) if code != "flow::plan::cycle" => return Found::Broken,
+                other => return other,
+            }
+        }
+        Found::Outputs(outputs, Some(input.kind))
+    }
+
+    fn needs(&mut self, at: At, document: &StageDocument) -> BTreeSet<usize> {
+        let mut members = BTreeSet::new();
+        self.add_needs(at, document, &mut members);
+        // A component's stages also wait for what its user needs.
+        let mut user = self.expansion.scopes.get(at.0).and_then(|scope| scope.user);
+        while let Some((scope, index)) = user {
+            if let Some(document) = self.expansion.stage(scope, index).and_then(|stage| stage.document.as_ref()) {
+                self.add_needs((scope, index), document, &mut members);
+            }
+            user = self.expansion.scopes.get(scope).and_then(|scope| scope.user);
+        }
+        members
+    }
+
+    fn add_needs(&mut self, at: At, document: &StageDocument, members: &mut BTreeSet<usize>) {
+        let Some(scope) = self.expansion.scopes.get(at.0) else { return };
+        for name in &document.needs.0 {
+            if let Some(target) = scope.targets.get(name) {
+                members.extend(self.expansion.members_of(*target));
+                continue;
+            }
+            let help = suggest::help(name, "stages", scope.targets.keys().map(String::as_str));
+            self.add(at, &["needs"], ("flow::plan::unknown_stage", format!("unknown stage `{name}` in `needs:`"), help));
+        }
+    }
+
+    /// Checks the ports of a component against its user and its own stages.
+    fn component(&mut self, scope: usize) {
+        let Some(own) = self.expansion.scopes.get(scope) else { return };
+        let Some(document) = own.loaded.document.as_ref() else { return };
+        for (name, output) in &document.outputs {
+            let found = self.resolve(scope, &output.from, HOPS);
+            let told = match found {
+                Found::Nothing(code, message, help) => Some((code, message, help)),
+                Found::Outputs(outputs, _) => outputs.iter().find_map(|(member, port)| {
+                    let kind = self.kind_of(*member, port)?;
+                    let message =
+                        format!("`{}` carries {} where {} is declared", output.from, name_of(kind), name_of(output.kind));
+                    let help = format!("write `kind: {}`", name_of(kind));
+                    (kind != output.kind).then_some(("flow::plan::kind_mismatch", message, help))
+                }),
+                Found::Unbound | Found::Broken => None,
+            };
+            if let Some(texts) = told {
+                self.add_in_file(scope, &["outputs", name, "from"], texts);
+            }
+        }
+        match own.user {
+            Some(at) => self.component_use(scope, at),
+            None => {
+                for (name, _) in document.inputs.iter().filter(|(_, input)| !input.optional) {
+                    let message = format!("input `{name}` is bound by nobody: this file is a component");
+                    let help = "use it in a workflow with `uses: ./PATH` and `in:`, or remove `inputs:`".to_owned();
+                    self.add_in_file(scope, &["inputs", name], ("flow::plan::component", message, help));
+                }
+            }
+        }
+    }
+
+    fn component_use(&mut self, scope: usize, at: At) {
+        let inputs =
+            self.expansion.scopes.get(scope).and_then(|scope| scope.loaded.document.as_ref()).map(|document| &document.inputs);
+        let using = self.expansion.stage(at.0, at.1).and_then(|stage| stage.document.as_ref());
+        let (Some(inputs), Some(using)) = (inputs, using) else { return };
+        let arity = |optional| if optional { Arity::Optional } else { Arity::Many };
+        let ports: Vec<Port> = inputs
+            .iter()
+            .map(|(name, input)| Port { name: name.clone(), kind: input.kind, arity: arity(input.optional) })
+            .collect();
+        self.inputs(at, using, Some(&ports));
+    }
+
+    fn add(&mut self, at: At, path: &[&str], texts: (&'static str, String, String)) {
+        let path: Vec<_> = path.iter().map(|step| PathStep::Key((*step).to_owned())).collect();
+        self.problems.add(self.expansion.problem(at, &path, texts));
+    }
+
+    fn add_in_file(&mut self, scope: usize, path: &[&str], texts: (&'static str, String, String)) {
+        let Some(own) = self.expansion.scopes.get(scope) else { return };
+        let path: Vec<_> = path.iter().map(|step| PathStep::Key((*step).to_owned())).collect();
+        let (code, message, help) = texts;
+        let span = own.loaded.root.place(&path).pointer();
+        let file = own.loaded.file.clone();
+        self.problems.add(crate::workflow::Problem { code, message, file, span, label: "here".to_owned(), help });
+    }
+}
+
+/// A kind as it is written in files.
+pub(super) fn name_of(kind: ArtifactKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => format!("{kind:?}"),
+    }
+}

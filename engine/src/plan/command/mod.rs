@@ -1,0 +1,126 @@
+//! `cmd@1`: a stage in any language. It sees its declared inputs, its declared code, and a nearly empty environment.
+
+mod check;
+mod mask;
+mod run;
+mod work;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub(super) use check::{CommandSite, build, relative_folder};
+
+use crate::{
+    ArtifactKind, Determinism, DynStage, Effect, Ports, Resources, SourceRef, StageContext, StageError,
+    context::Site,
+    registry::ConfigError,
+    stage::Arity,
+    workflow::{EnvironmentValue, OutputDeclaration},
+};
+
+/// The word before `@1`.
+pub(crate) const KIND: &str = "cmd";
+/// Raised when the working folder or the environment of commands changes.
+const REVISION: u32 = 1;
+
+/// What a command is, as it is hashed into the action key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandConfig {
+    /// Templates of the command and its arguments, in order.
+    pub(super) run: Vec<String>,
+    pub(super) env: BTreeMap<String, EnvironmentValue>,
+    /// Patterns relative to `folder`.
+    pub(super) code: Vec<String>,
+    /// Patterns relative to the workflow file.
+    pub(super) external: Vec<String>,
+    pub(super) inputs: BTreeMap<String, Arity>,
+    pub(super) outputs: BTreeMap<String, OutputDeclaration>,
+    /// The folder of the component that holds the stage, relative to the workflow file; empty outside components.
+    pub(super) folder: String,
+}
+
+/// A configured command.
+pub(crate) struct CommandStage {
+    config: CommandConfig,
+    canonical: Value,
+}
+
+impl CommandStage {
+    pub(super) fn new(config: CommandConfig) -> Result<Self, ConfigError> {
+        let canonical =
+            serde_json::to_value(&config).map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })?;
+        Ok(Self { config, canonical })
+    }
+
+    /// Makes a command again from its recorded configuration.
+    pub(super) fn restore(config: Value) -> Result<Self, ConfigError> {
+        Self::new(ConfigError::parse(config)?)
+    }
+}
+
+impl CommandConfig {
+    /// A code pattern relative to the workflow file, as sources are named.
+    fn code_source(&self, pattern: &str) -> String {
+        let path: PathBuf = PathBuf::from(&self.folder).join(pattern);
+        path.to_string_lossy().into_owned()
+    }
+}
+
+impl DynStage for CommandStage {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn revision(&self) -> u32 {
+        REVISION
+    }
+
+    fn effect(&self) -> Effect {
+        Effect::Pure
+    }
+
+    /// Tools differ between kinds of machine, so results are not shared across them.
+    fn determinism(&self) -> Determinism {
+        Determinism::Seeded
+    }
+
+    fn reads_limit(&self) -> bool {
+        false
+    }
+
+    fn ports(&self) -> Ports {
+        let inputs = self.config.inputs.iter().fold(Ports::new(), |ports, (name, arity)| match arity {
+            Arity::One => ports.reads(name, ArtifactKind::Any),
+            Arity::Optional => ports.reads_optional(name, ArtifactKind::Any),
+            Arity::Many => ports.reads_many(name, ArtifactKind::Any),
+        });
+        self.config.outputs.iter().fold(inputs, |ports, (name, output)| ports.writes(name, output.kind))
+    }
+
+    fn sources(&self) -> Vec<SourceRef> {
+        let code = self.config.code.iter().map(|pattern| self.config.code_source(pattern));
+        code.chain(self.config.external.iter().cloned()).map(SourceRef::Files).collect()
+    }
+
+    fn resources(&self) -> Resources {
+        Resources::one_cpu()
+    }
+
+    fn config(&self) -> &Value {
+        &self.canonical
+    }
+
+    fn still_holds(&self, _: &Site, _: &dyn Fn(&str) -> Option<PathBuf>) -> bool {
+        true
+    }
+
+    fn run(&self, cx: &mut StageContext<'_>) -> Result<(), StageError> {
+        run::run(&self.config, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! From `uses:` and `with:` to a configured stage, and the operational settings beside it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Retry,
+    command::{self, CommandSite},
+    expand::Expansion,
+};
+use crate::{
+    DynStage, StageRegistry,
+    registry::{Kind, PathStep},
+    workflow::{Period, Problems, RetryDocument, StageDocument, Telling, every_error, suggest},
+};
+
+/// A stage with its parsed configuration and its own seed, if it states one.
+#[derive(Clone)]
+pub(super) struct Configured {
+    pub(super) stage: Arc<dyn DynStage>,
+    pub(super) seed: Option<u64>,
+}
+
+/// Configures the members of an expansion.
+pub(super) struct Configuring<'a> {
+    pub(super) expansion: &'a Expansion,
+    pub(super) registry: &'a StageRegistry,
+    pub(super) problems: &'a mut Problems,
+}
+
+/// A member by its scope and its place in it.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    at: (usize, usize),
+    document: &'a StageDocument,
+}
+
+impl Configuring<'_> {
+    /// The configured stage of every member; none where a problem was told.
+    pub(super) fn all(&mut self) -> Vec<Option<Configured>> {
+        self.check_rests();
+        let expansion = self.expansion;
+        let one = |(scope, index): (usize, usize)| {
+            let document = expansion.stage(scope, index)?.document.as_ref()?;
+            self.stage(Subject { at: (scope, index), document })
+        };
+        expansion.members.iter().map(|member| (member.scope, member.index)).map(one).collect()
+    }
+
+    /// Tells what is wrong with the options of stages that have another problem already.
+    fn check_rests(&mut self) {
+        let expansion = self.expansion;
+        for (scope, file) in expansion.scopes.iter().enumerate() {
+            for (index, stage) in file.loaded.stages.iter().enumerate() {
+                let built_in =
+                    |document: &&StageDocument| !document.uses.starts_with(command::KIND) && document.uses.contains('@');
+                if let Some(document) = stage.rest.as_ref().filter(built_in) {
+                    self.stage(Subject { at: (scope, index), document });
+                }
+            }
+        }
+    }
+
+    fn stage(&mut self, subject: Subject<'_>) -> Option<Configured> {
+        let (name, major) = match subject.document.uses.split_once('@') {
+            Some((name, major)) => (name, Some(major)),
+            None => (subject.document.uses.as_str(), None),
+        };
+        if name == command::KIND {
+            self.check_major(subject, (name, 1), major)?;
+            return self.command(subject);
+        }
+        let registry = self.registry;
+        let Some(kind) = registry.kind(name) else {
+            let known = registry.kinds().map(|kind| kind.name).chain([command::KIND]);
+            let help = format!("{}; `flow stages` lists them", suggest::help(name, "kinds", known));
+            self.add(subject, &["uses"], ("flow::plan::unknown_kind", format!("unknown stage kind `{name}`"), help));
+            return None;
+        };
+        self.check_major(subject, (kind.name, kind.major), major)?;
+        self.refuse_command_keys(subject, kind.name);
+        self.built_in(subject, kind)
+    }
+
+    fn check_major(&mut self, subject: Subject<'_>, known: (&str, u32), written: Option<&str>) -> Option<()> {
+        let (name, major) = known;
+        let message = match written {
+            Some(written) if written == major.to_string() => return Some(()),
+            Some(written) => format!("stage kind `{name}` has no version {written}"),
+            None => format!("stage kind `{name}` needs a version"),
+        };
+        self.add(subject, &["uses"], ("flow::plan::kind_version", message, format!("write `uses: {name}@{major}`")));
+        None
+    }
+
+    fn built_in(&mut self, subject: Subject<'_>, kind: &Kind) -> Option<Configured> {
+        let mut with: Map<String, Value> = subject.document.with.clone().into_iter().flatten().collect();
+        let seed = match with.shift_remove("seed") {
+            Some(value) => Some(self.seed(subject, &value)?),
+            None => None,
+        };
+        let node = self.expansion.scopes.get(subject.at.0).and_then(|scope| scope.loaded.stage_node(subject.at.1));
+        let with_node = node.and_then(|node| node.get("with"));
+        let whole = self.expansion.problem(subject.at, &[PathStep::Key("with".to_owned())], ("", String::new(), String::new()));
+        match every_error(Value::Object(with), |value| kind.configure(value)) {
+            Ok(stage) => Some(Configured { stage, seed }),
+            Err(partial) => {
+                let reference = format!("`flow stages {}` shows every option", kind.name);
+                let telling = Telling { file: &whole.file, node: with_node, whole: whole.span, reference: &reference };
+                telling.tell(&partial.errors, self.problems);
+                None
+            }
+        }
+    }
+
+    fn seed(&mut self, subject: Subject<'_>, value: &Value) -> Option<u64> {
+        let seed = value.as_u64();
+        if seed.is_none() {
+            let texts =
+                ("flow::workflow::invalid_value", format!("invalid value of `seed`: {value}"), "write a whole number".to_owned());
+            self.add(subject, &["with", "seed"], texts);
+        }
+        seed
+    }
+
+    fn command(&mut self, subject: Subject<'_>) -> Option<Configured> {
+        let scope = self.expansion.scopes.get(subject.at.0)?;
+        let root = self.expansion.scopes.first()?;
+        let relative = command::relative_folder(&root.folder, &scope.folder);
+        match command::build(subject.document, &CommandSite { folder: &scope.folder, relative }) {
+            Ok(stage) => Some(Configured { stage: Arc::new(stage), seed: None }),
+            Err(findings) => {
+                for finding in findings {
+                    let texts = (finding.code, finding.message, finding.help);
+                    self.problems.add(self.expansion.problem(subject.at, &finding.path, texts));
+                }
+                None
+            }
+        }
+    }
+
+    /// `run`, `code`, `env`, `out`, and `external` say nothing to a built-in stage.
+    fn refuse_command_keys(&mut self, subject: Subject<'_>, kind: &str) {
+        let node = self.expansion.scopes.get(subject.at.0).and_then(|scope| scope.loaded.stage_node(subject.at.1));
+        let keys: Vec<&str> =
+            node.map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default();
+        for key in ["run", "code", "env", "out", "external"].into_iter().filter(|key| keys.contains(key)) {
+            let message = format!("`{key}:` belongs to commands, not to `{kind}`");
+            let help = format!("configure `{kind}` with `with:`, or write `uses: cmd@1`");
+            self.add(subject, &[key], ("flow::plan::command_key", message, help));
+        }
+    }
+
+    fn add(&mut self, subject: Subject<'_>, path: &[&str], texts: (&'static str, String, String)) {
+        let path: Vec<_> = path.iter().map(|step| PathStep::Key((*step).to_owned())).collect();
+        self.problems.add(self.expansion.problem(subject.at, &path, texts));
+    }
+}
+
+/// The stage's own settings, else those of the file.
+pub(super) fn merged(own: &RetryDocument, defaults: &RetryDocument) -> RetryDocument {
+    RetryDocument {
+        infra: own.infra.or(defaults.infra),
+        error: own.error.or(defaults.error),
+        backoff: own.backoff.or(defaults.backoff),
+    }
+}
+
+/// Fills what nobody set.
+pub(super) fn retry(own: &RetryDocument, defaults: &RetryDocument) -> Retry {
+    let merged = merged(own, defaults);
+    let standard = Retry::default();
+    Retry {
+        infra: merged.infra.unwrap_or(standard.infra),
+        error: merged.error.unwrap_or(standard.error),
+        backoff: merged.backoff.map_or(standard.backoff, Period::get),
+    }
+}

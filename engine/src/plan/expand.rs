@@ -1,0 +1,251 @@
+//! Components: a workflow file and every file it uses, as one list of stages.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use crate::{
+    registry::PathStep,
+    workflow::{Defaults, Given, GivenValue, Loaded, LoadedStage, Problem, Problems, Span, StageDocument, load},
+};
+
+/// Components inside each other, at most.
+const DEPTH: usize = 16;
+
+/// One use of a file: the workflow itself, or a component with its own names and parameters.
+pub(super) struct Scope {
+    pub(super) loaded: Loaded,
+    /// What stands before the names of its stages.
+    pub(super) prefix: Arc<str>,
+    pub(super) params: Arc<BTreeMap<String, Value>>,
+    /// The stage that uses it: its scope, and its place among that scope's stages.
+    pub(super) user: Option<(usize, usize)>,
+    pub(super) targets: BTreeMap<String, Target>,
+    /// The stages in it, those of its components included.
+    pub(super) members: Range<usize>,
+    pub(super) folder: PathBuf,
+    pub(super) seed: u64,
+    pub(super) defaults: Defaults,
+}
+
+/// What a stage's name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A stage of the plan.
+    Stage(usize),
+    /// A component.
+    Component(usize),
+    /// Something whose problem is told already.
+    Broken,
+}
+
+/// One stage of the plan before it is configured.
+pub(super) struct Member {
+    /// Its name in the plan.
+    pub(super) name: String,
+    pub(super) scope: usize,
+    /// Its place among its scope's stages.
+    pub(super) index: usize,
+}
+
+/// All files and all stages.
+#[derive(Default)]
+pub(super) struct Expansion {
+    pub(super) scopes: Vec<Scope>,
+    pub(super) members: Vec<Member>,
+}
+
+/// A stage that uses a component.
+#[derive(Clone, Copy)]
+struct User<'a> {
+    scope: usize,
+    index: usize,
+    document: &'a StageDocument,
+}
+
+impl Expansion {
+    /// Reads the workflow file and, through its stages, every component.
+    pub(super) fn of(file: &Path, given: &BTreeMap<String, Given>, problems: &mut Problems) -> Self {
+        let mut expansion = Self::default();
+        let mut open = vec![canonical(file)];
+        expansion.read(file, (given, None), (&mut open, problems));
+        expansion
+    }
+
+    fn read(
+        &mut self,
+        path: &Path,
+        origin: (&BTreeMap<String, Given>, Option<(usize, usize)>),
+        state: (&mut Vec<PathBuf>, &mut Problems),
+    ) -> Option<usize> {
+        let (given, user) = origin;
+        let (open, problems) = state;
+        let loaded = load(path, given, problems)?;
+        let scope = self.scopes.len();
+        let next = self.members.len();
+        let created = self.scope(loaded, path, user);
+        self.scopes.push(created);
+        self.stages(scope, open, problems);
+        if let Some(scope) = self.scopes.get_mut(scope) {
+            scope.members = next..self.members.len();
+        }
+        Some(scope)
+    }
+
+    fn scope(&self, loaded: Loaded, path: &Path, user: Option<(usize, usize)>) -> Scope {
+        let outer = user.and_then(|(scope, index)| Some((self.scopes.get(scope)?, index)));
+        let prefix = outer.and_then(|(scope, index)| Some(format!("{}{}/", scope.prefix, scope.loaded.stages.get(index)?.name)));
+        let own = loaded.document.as_ref().map(|document| document.defaults.clone()).unwrap_or_default();
+        let defaults = match outer {
+            Some((scope, _)) => Defaults {
+                timeout: own.timeout.or(scope.defaults.timeout),
+                retry: super::configure::merged(&own.retry, &scope.defaults.retry),
+            },
+            None => own,
+        };
+        let seed = loaded.document.as_ref().and_then(|document| document.seed);
+        let known = loaded.params.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        Scope {
+            params: Arc::new(known.collect()),
+            prefix: prefix.unwrap_or_default().into(),
+            user,
+            targets: BTreeMap::new(),
+            members: 0..0,
+            folder: path.parent().map(Path::to_owned).unwrap_or_default(),
+            seed: seed.or(outer.map(|(scope, _)| scope.seed)).unwrap_or(0),
+            defaults,
+            loaded,
+        }
+    }
+
+    fn stages(&mut self, scope: usize, open: &mut Vec<PathBuf>, problems: &mut Problems) {
+        let count = self.scopes.get(scope).map_or(0, |scope| scope.loaded.stages.len());
+        for index in 0..count {
+            let Some((name, document)) = self.stage(scope, index).map(|stage| (stage.name.clone(), stage.document.clone()))
+            else {
+                continue;
+            };
+            let target = match document {
+                None => Target::Broken,
+                Some(document) if is_component(&document.uses) => {
+                    let user = User { scope, index, document: &document };
+                    self.component(user, open, problems).map_or(Target::Broken, Target::Component)
+                }
+                Some(_) => {
+                    let name = self.scopes.get(scope).map_or_else(String::new, |scope| format!("{}{name}", scope.prefix));
+                    self.members.push(Member { name, scope, index });
+                    Target::Stage(self.members.len() - 1)
+                }
+            };
+            if let Some(scope) = self.scopes.get_mut(scope) {
+                scope.targets.insert(name, target);
+            }
+        }
+    }
+
+    fn component(&mut self, user: User<'_>, open: &mut Vec<PathBuf>, problems: &mut Problems) -> Option<usize> {
+        self.refuse_stage_keys(user, problems);
+        // Collecting the parts drops every `./`, which would only clutter messages.
+        let path: PathBuf = self.scopes.get(user.scope)?.folder.join(&user.document.uses).components().collect();
+        let place = [PathStep::Key("uses".to_owned())];
+        let real = canonical(&path);
+        let refusal = if open.contains(&real) {
+            Some((
+                "flow::plan::component_cycle",
+                format!("component {} uses itself", user.document.uses),
+                "break the circle of `uses:`",
+            ))
+        } else if !path.is_file() {
+            let help = "name an existing file, relative to this one";
+            Some(("flow::plan::unknown_component", format!("cannot find component {}", user.document.uses), help))
+        } else if open.len() > DEPTH {
+            let message = format!("components are nested deeper than {DEPTH}");
+            Some(("flow::plan::component_depth", message, "use fewer levels of components"))
+        } else {
+            None
+        };
+        if let Some((code, message, help)) = refusal {
+            problems.add(self.problem((user.scope, user.index), &place, (code, message, help.to_owned())));
+            return None;
+        }
+        let given = self.given(user);
+        open.push(real);
+        let scope = self.read(&path, (&given, Some((user.scope, user.index))), (open, problems));
+        open.pop();
+        scope
+    }
+
+    /// The parameters that a component's user sets.
+    fn given(&self, user: User<'_>) -> BTreeMap<String, Given> {
+        let Some(scope) = self.scopes.get(user.scope) else { return BTreeMap::new() };
+        let with = user.document.with.iter().flatten();
+        with.map(|(name, value)| {
+            let path = [PathStep::Key("with".to_owned()), PathStep::Key(name.clone())];
+            let span = scope.loaded.stage_node(user.index).map(|node| node.place(&path).pointer()).unwrap_or_default();
+            let value = GivenValue::Typed(Some(value.clone()));
+            (name.clone(), Given { value, file: scope.loaded.file.clone(), span })
+        })
+        .collect()
+    }
+
+    /// Keys that say how one stage runs mean nothing on a component, which is many stages.
+    fn refuse_stage_keys(&self, user: User<'_>, problems: &mut Problems) {
+        const ALLOWED: [&str; 4] = ["uses", "in", "with", "needs"];
+        let node = self.scopes.get(user.scope).and_then(|scope| scope.loaded.stage_node(user.index));
+        for entry in node.iter().flat_map(|node| node.entries()) {
+            if !ALLOWED.contains(&entry.key.as_str()) {
+                let path = [PathStep::Key(entry.key.clone())];
+                let message = format!("a component takes no `{}:`", entry.key);
+                let help = "set it on the stages inside the component; its user sets `in`, `with`, and `needs`".to_owned();
+                problems.add(self.problem((user.scope, user.index), &path, ("flow::plan::component", message, help)));
+            }
+        }
+    }
+
+    pub(super) fn stage(&self, scope: usize, index: usize) -> Option<&LoadedStage> {
+        self.scopes.get(scope)?.loaded.stages.get(index)
+    }
+
+    /// A problem of a stage, at a path inside it; at its name when the path is not in the text.
+    pub(super) fn problem(&self, stage: (usize, usize), path: &[PathStep], texts: (&'static str, String, String)) -> Problem {
+        let (code, message, help) = texts;
+        let (scope, index) = stage;
+        let scope = &self.scopes[scope];
+        let name = scope.loaded.stages.get(index).map_or(Span::default(), |stage| stage.name_span);
+        let place = scope.loaded.stage_node(index).map(|node| node.place(path));
+        // Without a key and not a scalar, the place is the stage as a whole.
+        let span = place.filter(|place| place.key.is_some() || !place.collection).map_or(name, |place| match path.last() {
+            Some(PathStep::Key(_)) if names_its_key(code) => place.name(),
+            _ => place.pointer(),
+        });
+        Problem { code, message, file: scope.loaded.file.clone(), span, label: "here".to_owned(), help }
+    }
+
+    /// The stages a target stands for.
+    pub(super) fn members_of(&self, target: Target) -> Range<usize> {
+        match target {
+            Target::Stage(member) => member..member + 1,
+            Target::Component(scope) => self.scopes.get(scope).map_or(0..0, |scope| scope.members.clone()),
+            Target::Broken => 0..0,
+        }
+    }
+}
+
+/// Whether a problem is about a key and not about its value.
+fn names_its_key(code: &str) -> bool {
+    matches!(code, "flow::plan::unknown_port" | "flow::plan::component" | "flow::plan::command_key")
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+fn is_component(uses: &str) -> bool {
+    let yaml = Path::new(uses).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    yaml || uses.starts_with("./") || uses.starts_with("../") || uses.starts_with('/')
+}

@@ -1,0 +1,193 @@
+//! [`Plan::load`]: from a file to a plan, through expansion, configuration, binding, expressions, and order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use super::{
+    Binding as PlannedBinding, Edge, Plan, PlanErrors, PlanRequest, PlannedStage,
+    bind::{Binding, Bound},
+    configure::{Configured, Configuring, retry},
+    expand::{Expansion, Target},
+    expressions::{Expressions, Reader},
+    order,
+};
+use crate::workflow::{Given, GivenValue, Period, Problem, Problems, SourceText, Span, suggest};
+
+impl Plan {
+    /// Reads, resolves, and checks a workflow. On failure every problem of every file is in the error.
+    pub fn load(request: &PlanRequest<'_>) -> Result<Self, PlanErrors> {
+        let mut problems = Problems::default();
+        let given = given(request.params, &mut problems);
+        let expansion = Expansion::of(&request.project.workflow_file, &given, &mut problems);
+        let configured = Configuring { expansion: &expansion, registry: request.registry, problems: &mut problems }.all();
+        let bound = Binding { expansion: &expansion, configured: &configured, problems: &mut problems }.all();
+        let expressions = Reader { expansion: &expansion, problems: &mut problems }.all();
+        let waits = waits(&bound, &expressions);
+        let order = order::topological(&waits).unwrap_or_else(|circles| {
+            for circle in circles {
+                problems.add(cycle(&expansion, &circle));
+            }
+            Vec::new()
+        });
+        let kept = kept(request.only, &expansion, &waits, &mut problems);
+        if !problems.is_empty() {
+            return Err(PlanErrors::new(problems.into_sorted()));
+        }
+        let parts = Parts { expansion: &expansion, configured, bound, expressions };
+        Ok(parts.plan(request, &order, &kept))
+    }
+}
+
+/// `-p NAME=VALUE`, by name.
+fn given(params: &[(String, String)], problems: &mut Problems) -> BTreeMap<String, Given> {
+    let mut given = BTreeMap::new();
+    for (name, text) in params {
+        let line = format!("-p {name}={text}");
+        let span = Span::new(0, line.len());
+        let file = SourceText::new("command line", line);
+        if name.is_empty() {
+            let message = "a parameter given with -p has no name".to_owned();
+            let help = "write `-p NAME=VALUE`".to_owned();
+            problems.add(Problem { code: "flow::params::unknown", message, file, span, label: "here".to_owned(), help });
+            continue;
+        }
+        given.insert(name.clone(), Given { value: GivenValue::Text(text.clone()), file, span });
+    }
+    given
+}
+
+fn waits(bound: &[Bound], expressions: &[Expressions]) -> Vec<BTreeSet<usize>> {
+    let one = |(bound, expressions): (&Bound, &Expressions)| {
+        let data = bound.inputs.values().flatten().map(|(member, _)| *member);
+        data.chain(bound.needs.iter().copied()).chain(expressions.reads.iter().copied()).collect()
+    };
+    bound.iter().zip(expressions).map(one).collect()
+}
+
+fn cycle(expansion: &Expansion, circle: &[usize]) -> Problem {
+    let names: Vec<&str> =
+        circle.iter().filter_map(|member| expansion.members.get(*member)).map(|member| member.name.as_str()).collect();
+    let at =
+        circle.first().and_then(|member| expansion.members.get(*member)).map_or((0, 0), |member| (member.scope, member.index));
+    let message = match names.as_slice() {
+        [alone] => format!("stage `{alone}` waits for itself"),
+        names => format!("stages wait for each other: {} -> {}", names.join(" -> "), names.first().copied().unwrap_or_default()),
+    };
+    let help = "remove one of the `in:`, `needs:`, or expressions that close the circle".to_owned();
+    expansion.problem(at, &[], ("flow::plan::cycle", message, help))
+}
+
+/// The members that `--only` keeps.
+fn kept(only: &[String], expansion: &Expansion, waits: &order::Waits, problems: &mut Problems) -> BTreeSet<usize> {
+    if only.is_empty() {
+        return (0..expansion.members.len()).collect();
+    }
+    let mut wanted = BTreeSet::new();
+    for name in only {
+        let found = named(expansion, name);
+        if found.is_empty() {
+            let line = format!("--only {name}");
+            let span = Span::new(0, line.len());
+            let help = suggest::help(name, "stages", expansion.members.iter().map(|member| member.name.as_str()));
+            let file = SourceText::new("command line", line);
+            let message = format!("unknown stage `{name}`");
+            problems.add(Problem { code: "flow::plan::unknown_stage", message, file, span, label: "here".to_owned(), help });
+        }
+        wanted.extend(found);
+    }
+    order::with_needs(waits, wanted)
+}
+
+/// The member of a name, or all members of the component of that name.
+fn named(expansion: &Expansion, name: &str) -> BTreeSet<usize> {
+    let below = format!("{name}/");
+    let is_named = |(_, member): &(usize, &super::expand::Member)| member.name == name || member.name.starts_with(&below);
+    let mut found: BTreeSet<usize> = expansion.members.iter().enumerate().filter(is_named).map(|(index, _)| index).collect();
+    // A stage that cannot be read has a problem of its own already.
+    if found.is_empty() && expansion.scopes.first().is_some_and(|scope| scope.targets.get(name) == Some(&Target::Broken)) {
+        found.extend(0..expansion.members.len());
+    }
+    found
+}
+
+/// Everything known about the members, ready to become a graph.
+struct Parts<'a> {
+    expansion: &'a Expansion,
+    configured: Vec<Option<Configured>>,
+    bound: Vec<Bound>,
+    expressions: Vec<Expressions>,
+}
+
+impl Parts<'_> {
+    fn plan(mut self, request: &PlanRequest<'_>, order: &[usize], kept: &BTreeSet<usize>) -> Plan {
+        let index: BTreeMap<usize, NodeIndex> =
+            kept.iter().enumerate().map(|(place, member)| (*member, NodeIndex::new(place))).collect();
+        let mut graph = DiGraph::with_capacity(kept.len(), kept.len());
+        for member in kept {
+            if let Some(stage) = self.stage(*member, &index) {
+                graph.add_node(stage);
+            }
+        }
+        for (member, to) in &index {
+            for (from, edge) in self.edges(*member) {
+                if let Some(from) = index.get(&from) {
+                    graph.add_edge(*from, *to, edge);
+                }
+            }
+        }
+        let root = self.expansion.scopes.first();
+        let document = root.and_then(|scope| scope.loaded.document.as_ref());
+        let file_name = request.project.workflow_file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Plan {
+            workflow: document.and_then(|document| document.name.clone()).or(file_name).unwrap_or_default(),
+            description: document.and_then(|document| document.description.clone()),
+            params: root.map(|scope| scope.params.as_ref().clone()).unwrap_or_default(),
+            order: order.iter().filter_map(|member| index.get(member).copied()).collect(),
+            limit: request.limit,
+            seed: root.map_or(0, |scope| scope.seed),
+            graph,
+        }
+    }
+
+    fn stage(&mut self, member: usize, index: &BTreeMap<usize, NodeIndex>) -> Option<PlannedStage> {
+        let own = self.expansion.members.get(member)?;
+        let scope = self.expansion.scopes.get(own.scope)?;
+        let document = self.expansion.stage(own.scope, own.index)?.document.as_ref()?;
+        let configured = self.configured.get_mut(member)?.take()?;
+        let expressions = self.expressions.get_mut(member).map(std::mem::take)?;
+        let inputs = self.bound.get(member)?.inputs.iter().map(|(port, outputs)| PlannedBinding {
+            port: port.clone(),
+            from: outputs.iter().filter_map(|(member, port)| Some((*index.get(member)?, port.clone()))).collect(),
+        });
+        let planned = PlannedStage {
+            name: own.name.clone(),
+            inputs: inputs.collect(),
+            condition: expressions.condition,
+            gates: expressions.gates,
+            expectations: expressions.expectations,
+            retry: retry(&document.retry, &scope.defaults.retry),
+            timeout: document.timeout.or(scope.defaults.timeout).map(Period::get),
+            seed: configured.seed.unwrap_or(scope.seed),
+            stage: configured.stage,
+            params: scope.params.clone(),
+            prefix: scope.prefix.clone(),
+        };
+        // What it reads stays for the edges.
+        if let Some(left) = self.expressions.get_mut(member) {
+            left.reads = expressions.reads;
+        }
+        Some(planned)
+    }
+
+    /// The stages a member waits for, once each; reading counts before mere order.
+    fn edges(&self, member: usize) -> BTreeMap<usize, Edge> {
+        let mut edges = BTreeMap::new();
+        let bound = self.bound.get(member);
+        let ordered = bound.into_iter().flat_map(|bound| &bound.needs);
+        let read = self.expressions.get(member).into_iter().flat_map(|expressions| &expressions.reads);
+        edges.extend(ordered.chain(read).map(|from| (*from, Edge::Order)));
+        edges.extend(bound.into_iter().flat_map(|bound| bound.inputs.values().flatten()).map(|(from, _)| (*from, Edge::Data)));
+        edges
+    }
+}

@@ -1,0 +1,451 @@
+//! The select loop: the only owner of the run's state. Tasks report to it by messages; observers watch it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::{
+    AskRequest, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary, StageStatus, approval,
+    event::{Entry, Event, Outcome, SkipReason},
+    executor::{Done, Executor, Message, Parked, Shared, StageEnd, Stop},
+    judge,
+    lineage::Lineage,
+    opening::{First, check_approvals, open_journal, predecessors, ranks},
+    options::Ask,
+    prepare::StageWork,
+    spec::SpecInput,
+};
+use crate::{
+    StageRegistry,
+    context::{Ancestor, Decision},
+    expression::Reading,
+    journal::Journal,
+    plan::{Edge, Plan},
+    project::Project,
+    store::{StatIndex, Store, StoreError, failpoint},
+};
+
+/// What consumers of a stage may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not known yet.
+    Open,
+    /// It has outputs.
+    Outputs,
+    /// It was skipped.
+    Skipped,
+    /// It has no outputs, and nothing after it can run.
+    Blocked,
+}
+
+pub(crate) struct Dispatcher {
+    shared: Arc<Shared>,
+    state: RunState,
+    journal: Journal,
+    observers: Vec<Box<dyn Observer>>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    stop: watch::Sender<Stop>,
+    interrupts: Interrupts,
+    ask: Option<Ask>,
+    approve: BTreeSet<String>,
+    person: String,
+    rank: Vec<usize>,
+    missing: Vec<usize>,
+    standing: Vec<Standing>,
+    ready: BTreeSet<(usize, NodeIndex)>,
+    running: usize,
+    finished: BTreeMap<NodeIndex, Done>,
+    readings: BTreeMap<String, Reading>,
+    parked: BTreeMap<NodeIndex, (StageWork, Parked)>,
+    unseen: BTreeSet<String>,
+    reports: BTreeMap<String, BTreeMap<String, PathBuf>>,
+    begun: Instant,
+}
+
+impl Dispatcher {
+    /// Opens store and journal; nothing runs yet.
+    pub(crate) fn open(
+        plan: Arc<Plan>,
+        (project, registry): (Arc<Project>, Arc<StageRegistry>),
+        options: RunOptions,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Result<Self, RunError> {
+        check_approvals(&plan, &options.approve)?;
+        let store = Store::open(&project.site.store)?;
+        std::fs::create_dir_all(&project.state).map_err(StoreError::io("create", &project.state))?;
+        store.register(&project.state)?;
+        let index = StatIndex::open(&project.state.join("state"))?;
+        let (rank, missing) = (ranks(&plan), predecessors(&plan));
+        let standing = vec![Standing::Open; plan.graph.node_count()];
+        let opened = open_journal(&plan, &project, &options.start)?;
+        let (sender, messages) = mpsc::unbounded_channel();
+        let (stop, stopped) = watch::channel(Stop::No);
+        let shared = Arc::new(Shared {
+            run: opened.state.run,
+            paths: RunPaths::new(&project.state, opened.state.run),
+            plan,
+            project,
+            registry,
+            store,
+            index,
+            lineage: Lineage::default(),
+            runner: options.runner,
+            grace: options.grace,
+            cpus: options.cpus,
+            cores: Arc::new(Semaphore::new(options.cpus as usize)),
+            whole: Arc::new(Semaphore::new(1)),
+            stop: stopped,
+            messages: sender,
+        });
+        let mut dispatcher = Self {
+            state: opened.state,
+            journal: opened.journal,
+            observers,
+            messages,
+            stop,
+            interrupts: options.interrupts,
+            ask: options.ask,
+            approve: options.approve.into_iter().collect(),
+            person: options.person,
+            rank,
+            missing,
+            standing,
+            ready: BTreeSet::new(),
+            running: 0,
+            finished: BTreeMap::new(),
+            readings: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            unseen: opened.unseen,
+            reports: BTreeMap::new(),
+            begun: Instant::now(),
+            shared,
+        };
+        dispatcher.announce(&opened.first)?;
+        Ok(dispatcher)
+    }
+
+    /// The first entry of a new journal, or the resumption of an old one.
+    fn announce(&mut self, first: &First) -> Result<(), RunError> {
+        match first {
+            First::Started(entry) => self.publish(entry),
+            First::Resumed => self.record(Event::RunResumed),
+        }
+    }
+
+    /// Runs until nothing more can be done.
+    pub(crate) async fn run(mut self) -> Result<RunSummary, RunError> {
+        let roots: Vec<NodeIndex> =
+            self.shared.plan.order.iter().copied().filter(|node| self.missing.get(node.index()) == Some(&0)).collect();
+        for node in roots {
+            self.queue(node);
+        }
+        loop {
+            self.launch_ready()?;
+            if self.running == 0 && (self.stopped() || !self.ask_parked().await?) {
+                break;
+            }
+            if self.running > 0 {
+                self.step().await?;
+            }
+        }
+        self.finish()
+    }
+
+    async fn step(&mut self) -> Result<(), RunError> {
+        tokio::select! {
+            message = self.messages.recv() => match message {
+                Some(Message::Event(event)) => self.record(event)?,
+                Some(Message::Progress(progress)) => self.observers.iter_mut().for_each(|observer| observer.progress(&progress)),
+                Some(Message::Ended(work, end)) => {
+                    self.running -= 1;
+                    self.ended(work, end)?;
+                }
+                Some(Message::Lost(stage)) => return Err(RunError::Lost { stage }),
+                // The dispatcher holds a sender itself, through `shared`.
+                None => {}
+            },
+            () = self.interrupts.next() => self.press(),
+        }
+        Ok(())
+    }
+
+    fn press(&mut self) {
+        self.stop.send_modify(|stop| *stop = if *stop == Stop::No { Stop::Gently } else { Stop::Now });
+    }
+
+    fn stopped(&self) -> bool {
+        *self.stop.borrow() != Stop::No
+    }
+
+    /// Folds, journals, and shows an event, in that order.
+    fn record(&mut self, event: Event) -> Result<(), RunError> {
+        let entry = Entry { seq: self.state.next_seq, at: Timestamp::now(), event };
+        self.state.apply(&entry).map_err(|source| RunError::History { run: self.state.run, source })?;
+        self.publish(&entry)
+    }
+
+    fn publish(&mut self, entry: &Entry) -> Result<(), RunError> {
+        self.journal.append(entry)?;
+        if matches!(entry.event, Event::StageSucceeded { .. }) {
+            failpoint::reach("commit-8-journaled");
+        }
+        for observer in &mut self.observers {
+            observer.event(entry, &self.state);
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, node: NodeIndex) {
+        let rank = self.rank.get(node.index()).copied().unwrap_or(usize::MAX);
+        self.ready.insert((rank, node));
+    }
+
+    fn launch_ready(&mut self) -> Result<(), RunError> {
+        while !self.stopped()
+            && let Some((_, node)) = self.ready.pop_first()
+        {
+            if let Some(reason) = self.reason_to_skip(node) {
+                let standing = if matches!(reason, SkipReason::Blocked { .. }) { Standing::Blocked } else { Standing::Skipped };
+                self.record(Event::StageSkipped { stage: self.name(node), reason })?;
+                self.close(node, standing, "skipped");
+                continue;
+            }
+            match judge::condition(&self.shared.plan.graph[node], &self.readings) {
+                Ok(true) => self.launch(self.work(node)),
+                Ok(false) => {
+                    let expression = self.shared.plan.graph[node].condition.as_ref().map(|asked| asked.text.clone());
+                    let reason = SkipReason::Condition { expression: expression.unwrap_or_default() };
+                    self.record(Event::StageSkipped { stage: self.name(node), reason })?;
+                    self.close(node, Standing::Skipped, "skipped");
+                }
+                Err(error) => {
+                    self.record(Event::StageFailed { stage: self.name(node), key: None, attempt: 0, error })?;
+                    self.close(node, Standing::Blocked, "failed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, work: StageWork) {
+        self.running += 1;
+        Executor::start(&self.shared, work);
+    }
+
+    fn name(&self, node: NodeIndex) -> String {
+        self.shared.plan.graph[node].name.clone()
+    }
+
+    /// A blocked producer blocks; a skipped one skips only those that read from it.
+    fn reason_to_skip(&self, node: NodeIndex) -> Option<SkipReason> {
+        let graph = &self.shared.plan.graph;
+        let before = |wanted: Standing, data_only: bool| {
+            let edges = graph.edges_directed(node, Direction::Incoming);
+            let mut sources = edges.filter(|edge| !data_only || *edge.weight() == Edge::Data).map(|edge| edge.source());
+            sources.find(|source| self.standing.get(source.index()) == Some(&wanted)).map(|source| self.name(source))
+        };
+        if let Some(stage) = before(Standing::Blocked, false) {
+            return Some(SkipReason::Blocked { stage });
+        }
+        before(Standing::Skipped, true).map(|stage| SkipReason::Upstream { stage })
+    }
+
+    fn work(&self, node: NodeIndex) -> StageWork {
+        let planned = &self.shared.plan.graph[node];
+        let mut inputs = BTreeMap::new();
+        let mut ran = BTreeSet::new();
+        for binding in &planned.inputs {
+            let mut bound = Vec::new();
+            for (producer, port) in &binding.from {
+                let Some(finished) = self.finished.get(producer) else { continue };
+                let Some(artifact) = finished.result.outputs.get(port) else { continue };
+                let name = self.name(*producer);
+                bound.push(SpecInput { artifact: artifact.clone(), from: format!("{name}.{port}") });
+                if finished.ran {
+                    ran.insert(name);
+                }
+            }
+            inputs.insert(binding.port.clone(), bound);
+        }
+        StageWork {
+            node,
+            inputs,
+            attempts: self.state.stage(&planned.name).map_or(0, |stage| stage.attempts),
+            unseen: self.unseen.contains(&planned.name),
+            ran: ran.into_iter().collect(),
+        }
+    }
+
+    fn ended(&mut self, work: StageWork, end: StageEnd) -> Result<(), RunError> {
+        let node = work.node;
+        match end {
+            StageEnd::Done(done) => self.done(node, *done)?,
+            StageEnd::Failed => self.close(node, Standing::Blocked, "failed"),
+            StageEnd::Parked(parked) => {
+                if self.approve.remove(&self.name(node)) {
+                    let decision = Decision {
+                        approved: true,
+                        by: self.person.clone(),
+                        at: Timestamp::now().to_string(),
+                        comment: None,
+                        via: "flag".to_owned(),
+                    };
+                    self.decide(work, &parked, decision)?;
+                } else {
+                    self.parked.insert(node, (work, parked));
+                }
+            }
+            StageEnd::Interrupted => {}
+        }
+        Ok(())
+    }
+
+    fn done(&mut self, node: NodeIndex, done: Done) -> Result<(), RunError> {
+        let plan = self.shared.plan.clone();
+        let planned = &plan.graph[node];
+        let verdicts = judge::verdicts(planned, &done.result.metrics, &self.readings);
+        if !verdicts.is_empty() {
+            self.record(Event::StageJudged { stage: planned.name.clone(), verdicts })?;
+        }
+        self.reports.insert(planned.name.clone(), done.reports.clone());
+        let stands = self.state.stage(&planned.name).is_some_and(|stage| stage.status.has_outputs());
+        let ancestor = Ancestor {
+            stage: planned.name.clone(),
+            kind: planned.stage.kind().to_owned(),
+            key: done.key,
+            config: planned.stage.config().clone(),
+            outputs: done.result.outputs.iter().map(|(port, artifact)| (port.clone(), artifact.digest)).collect(),
+            metrics: done.result.metrics.clone(),
+            sources: done.source_digests.clone(),
+        };
+        self.shared.lineage.record(node, ancestor);
+        self.finished.insert(node, done);
+        if stands {
+            self.close(node, Standing::Outputs, "succeeded");
+        } else {
+            self.close(node, Standing::Blocked, "failed");
+        }
+        Ok(())
+    }
+
+    /// Settles a stage for those after it, and queues the ones that waited only for it.
+    fn close(&mut self, node: NodeIndex, standing: Standing, status: &str) {
+        if let Some(slot) = self.standing.get_mut(node.index()) {
+            *slot = standing;
+        }
+        let metrics = self.finished.get(&node).map(|finished| finished.result.metrics.clone()).unwrap_or_default();
+        self.readings.insert(self.name(node), Reading { status: status.to_owned(), metrics });
+        let plan = self.shared.plan.clone();
+        for edge in plan.graph.edges_directed(node, Direction::Outgoing) {
+            let Some(missing) = self.missing.get_mut(edge.target().index()) else { continue };
+            *missing = missing.saturating_sub(1);
+            if *missing == 0 {
+                self.queue(edge.target());
+            }
+        }
+    }
+
+    fn decide(&mut self, work: StageWork, parked: &Parked, decision: Decision) -> Result<(), RunError> {
+        let stage = self.name(work.node);
+        let about = (self.state.run, self.state.workflow.as_str(), stage.as_str());
+        let record = approval::compose(about, parked.key, &parked.reviewed, decision);
+        approval::record(&self.shared.project.state, &record)?;
+        self.launch(work);
+        Ok(())
+    }
+
+    /// Asks the person at the terminal about parked stages, one after the other. False when nothing was decided.
+    async fn ask_parked(&mut self) -> Result<bool, RunError> {
+        let parked: Vec<NodeIndex> = self.parked.keys().copied().collect();
+        let mut decided = false;
+        for node in parked {
+            let Some(request) = self.question(node) else { continue };
+            match self.answer(request).await {
+                Some(decision) => {
+                    if let Some((work, parked)) = self.parked.remove(&node) {
+                        self.decide(work, &parked, decision)?;
+                        decided = true;
+                    }
+                }
+                None if self.stopped() => break,
+                None => {}
+            }
+        }
+        if !decided {
+            // Nobody is asked twice about the same thing in one run.
+            self.ask = None;
+        }
+        Ok(decided)
+    }
+
+    fn question(&self, node: NodeIndex) -> Option<AskRequest> {
+        let (work, parked) = self.parked.get(&node)?;
+        let plan = &self.shared.plan;
+        let producers = plan.graph[work.node].inputs.iter().flat_map(|binding| &binding.from);
+        let reports = producers.filter_map(|(producer, port)| self.reports.get(&plan.graph[*producer].name)?.get(port).cloned());
+        Some(AskRequest {
+            stage: self.name(node),
+            key: parked.key,
+            reviewed: parked.reviewed.clone(),
+            reports: reports.collect(),
+        })
+    }
+
+    async fn answer(&mut self, request: AskRequest) -> Option<Decision> {
+        let mut ask = self.ask.take()?;
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        // A thread of its own: an interrupt must not wait for somebody to press Enter.
+        std::thread::spawn(move || {
+            let decision = ask(&request);
+            if sender.send((ask, decision)).is_err() {
+                tracing::debug!("The answer came too late.");
+            }
+        });
+        tokio::select! {
+            answer = receiver => {
+                let (ask, decision) = answer.ok()?;
+                self.ask = Some(ask);
+                decision
+            }
+            () = self.interrupts.next() => {
+                self.press();
+                None
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<RunSummary, RunError> {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        if let Err(error) = self.shared.index.save() {
+            tracing::warn!(%error, "Could not save the index of file digests.");
+        }
+        let outcome = self.outcome();
+        self.record(Event::RunFinished { outcome, seconds })?;
+        let mut summary = RunSummary::of(&self.state, self.shared.paths.directory().to_owned(), &self.reports);
+        summary.seconds = seconds;
+        Ok(summary)
+    }
+
+    fn outcome(&self) -> Outcome {
+        let any = |wanted: &dyn Fn(&StageStatus) -> bool| self.state.stages.iter().any(|stage| wanted(&stage.status));
+        let unfinished = any(&|status| !status.is_terminal() && *status != StageStatus::Parked);
+        if self.stopped() && (unfinished || !self.ready.is_empty()) {
+            Outcome::Interrupted
+        } else if any(&|status| *status == StageStatus::Failed) {
+            Outcome::Failed
+        } else if any(&|status| *status == StageStatus::GateFailed) {
+            Outcome::GateFailed
+        } else if any(&|status| *status == StageStatus::Parked) {
+            Outcome::Parked
+        } else {
+            Outcome::Succeeded
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! The life of one stage in a run: identified, looked up, admitted, reserved, attempted, repeated.
+//!
+//! The executor never talks to the world: everything goes to the dispatcher as a message.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use super::{
+    RunId, RunPaths, RunnerProgram, approval,
+    attempt::{Attempt, AttemptEnd, TICK},
+    event::{Event, Hit, Reviewed, StageProgress},
+    lineage::Lineage,
+    prepare::{self, Prepared, StageWork},
+    retries::Retries,
+    segment::{Segment, SegmentReader},
+    session,
+    spec::AttemptSpec,
+};
+use crate::{
+    ArtifactKind, Digest, Effect, SourceRef, StageError, StageRegistry,
+    context::{Decision, Progress},
+    plan::{Plan, PlannedStage, mixed_seed},
+    project::Project,
+    store::{ActionResult, Claim, Materialise, Owner, Process, SourceRequest, StatIndex, Store, Supply, remove_all},
+};
+
+/// How urgently the run is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stop {
+    /// It goes on.
+    No,
+    /// Running stages stop at their next safe point.
+    Gently,
+    /// Running stages are killed.
+    Now,
+}
+
+/// What the tasks of a run share.
+pub(crate) struct Shared {
+    pub(crate) run: RunId,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) project: Arc<Project>,
+    pub(crate) registry: Arc<StageRegistry>,
+    pub(crate) store: Store,
+    pub(crate) index: StatIndex,
+    pub(crate) lineage: Lineage,
+    pub(crate) paths: RunPaths,
+    pub(crate) runner: RunnerProgram,
+    pub(crate) grace: Duration,
+    pub(crate) cpus: u32,
+    pub(crate) cores: Arc<Semaphore>,
+    pub(crate) whole: Arc<Semaphore>,
+    pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) messages: mpsc::UnboundedSender<Message>,
+}
+
+/// What tasks tell the dispatcher.
+pub(crate) enum Message {
+    /// Something that must arrive.
+    Event(Event),
+    /// Something that may be dropped.
+    Progress(StageProgress),
+    /// A task is over.
+    Ended(StageWork, StageEnd),
+    /// A task died and will tell nothing more.
+    Lost(String),
+}
+
+/// How the work on a stage ended.
+pub(crate) enum StageEnd {
+    /// Its result is recorded.
+    Done(Box<Done>),
+    /// It gave up; the event was sent.
+    Failed,
+    /// A person has to decide; the event was sent.
+    Parked(Parked),
+    /// The run is to end.
+    Interrupted,
+}
+
+/// A stage with outputs.
+pub(crate) struct Done {
+    pub(crate) key: Digest,
+    pub(crate) result: ActionResult,
+    pub(crate) source_digests: BTreeMap<String, Digest>,
+    pub(crate) reports: BTreeMap<String, PathBuf>,
+    pub(crate) ran: bool,
+}
+
+/// A stage that waits for a person.
+#[derive(Clone)]
+pub(crate) struct Parked {
+    pub(crate) key: Digest,
+    pub(crate) reviewed: Vec<Reviewed>,
+}
+
+impl Shared {
+    pub(crate) fn send(&self, event: Event) {
+        self.post(Message::Event(event));
+    }
+
+    pub(crate) fn send_progress(&self, stage: &str, source: Option<&str>, progress: Progress) {
+        self.post(Message::Progress(StageProgress { stage: stage.to_owned(), source: source.map(str::to_owned), progress }));
+    }
+
+    fn post(&self, message: Message) {
+        if self.messages.send(message).is_err() {
+            tracing::debug!("The dispatcher is gone.");
+        }
+    }
+}
+
+/// One stage on its way.
+pub(crate) struct Executor {
+    shared: Arc<Shared>,
+    work: StageWork,
+}
+
+/// What one look at the store and one try came to.
+enum Step {
+    End(StageEnd),
+    Again,
+}
+
+impl Executor {
+    /// Starts working on a stage. The dispatcher hears of its end, even if the task dies.
+    pub(crate) fn start(shared: &Arc<Shared>, work: StageWork) {
+        let (shared, stage) = (shared.clone(), shared.plan.graph[work.node].name.clone());
+        let task = tokio::spawn(Self::run(shared.clone(), work));
+        tokio::spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(%error, stage, "A task died.");
+                shared.post(Message::Lost(stage));
+            }
+        });
+    }
+
+    /// Works on a stage until it ends and tells the dispatcher.
+    async fn run(shared: Arc<Shared>, work: StageWork) {
+        let mut executor = Self { shared, work };
+        let end = match executor.drive().await {
+            Ok(end) => end,
+            Err((key, error)) => executor.give_up(key, error),
+        };
+        executor.shared.post(Message::Ended(executor.work, end));
+    }
+
+    fn planned(&self) -> &PlannedStage {
+        &self.shared.plan.graph[self.work.node]
+    }
+
+    fn name(&self) -> String {
+        self.planned().name.clone()
+    }
+
+    fn give_up(&self, key: Option<Digest>, error: StageError) -> StageEnd {
+        self.shared.send(Event::StageFailed { stage: self.name(), key, attempt: self.work.attempts, error });
+        StageEnd::Failed
+    }
+
+    async fn drive(&mut self) -> Result<StageEnd, (Option<Digest>, StageError)> {
+        let prepared = self.blocking(identify).await.map_err(|error| (None, error))?;
+        let prepared = Arc::new(prepared);
+        let with_key = |error| (Some(prepared.key), error);
+        let mut retries = Retries::default();
+        let mut hit = if self.work.ran.is_empty() { Hit::Cached } else { Hit::CutOff { ran: self.work.ran.clone() } };
+        if self.work.unseen {
+            hit = Hit::Recovered;
+        }
+        loop {
+            if let Some(result) = self.look_up(&prepared).await.map_err(with_key)? {
+                return self.cached(&prepared, result, hit).await.map_err(with_key);
+            }
+            if self.stopped() {
+                return Ok(StageEnd::Interrupted);
+            }
+            let decision = match self.decision(&prepared).map_err(with_key)? {
+                Ok(decision) => decision,
+                Err(parked) => return Ok(StageEnd::Parked(parked)),
+            };
+            match self.try_once(&prepared, decision, (&mut retries, &mut hit)).await.map_err(with_key)? {
+                Step::End(end) => return Ok(end),
+                Step::Again => {}
+            }
+        }
+    }
+
+    /// Runs `work` on a thread that may wait for files.
+    async fn blocking<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared, &StageWork) -> Result<R, StageError> + Send + 'static,
+    ) -> Result<R, StageError> {
+        let (shared, stage) = (self.shared.clone(), self.work.clone());
+        let task = tokio::task::spawn_blocking(move || work(&shared, &stage));
+        task.await.unwrap_or_else(|error| Err(StageError::internal("a task of the engine died").because(&error)))
+    }
+
+    async fn look_up(&self, prepared: &Arc<Prepared>) -> Result<Option<ActionResult>, StageError> {
+        let key = prepared.key;
+        self.blocking(move |shared, work| {
+            prepare::recorded(&shared.store, &shared.project.site, &shared.plan.graph[work.node], &key)
+        })
+        .await
+    }
+
+    async fn cached(&self, prepared: &Arc<Prepared>, result: ActionResult, hit: Hit) -> Result<StageEnd, StageError> {
+        let done = self.done(prepared, result, false).await?;
+        self.shared.send(Event::StageCached {
+            stage: self.name(),
+            key: prepared.key,
+            hit,
+            outputs: done.result.outputs.clone(),
+            metrics: done.result.metrics.clone(),
+            seconds: done.result.seconds,
+        });
+        Ok(StageEnd::Done(Box::new(done)))
+    }
+
+    async fn done(&self, prepared: &Arc<Prepared>, result: ActionResult, ran: bool) -> Result<Done, StageError> {
+        let source_digests = prepared.source_digests.clone();
+        let key = prepared.key;
+        self.blocking(move |shared, work| {
+            let reports = lay_out_reports(shared, &shared.plan.graph[work.node].name, &result)?;
+            Ok(Done { key, result, source_digests, reports, ran })
+        })
+        .await
+    }
+
+    fn stopped(&self) -> bool {
+        *self.shared.stop.borrow() != Stop::No
+    }
+
+    /// The decision a stage needs, if it needs one; otherwise what has to be reviewed.
+    fn decision(&self, prepared: &Prepared) -> Result<Result<Option<Decision>, Parked>, StageError> {
+        if self.planned().stage.effect() != Effect::Decides {
+            return Ok(Ok(None));
+        }
+        let key = prepared.key;
+        let parked = Parked { key, reviewed: self.reviewed() };
+        self.shared.send(Event::StageParked { stage: self.name(), key, reviewed: parked.reviewed.clone() });
+        let Some(record) = approval::find(&self.shared.project.state, &key)? else { return Ok(Err(parked)) };
+        self.shared.send(Event::StageDecided { stage: self.name(), key, decision: record.decision.clone() });
+        Ok(Ok(Some(record.decision)))
+    }
+
+    fn reviewed(&self) -> Vec<Reviewed> {
+        let bindings = self.planned().inputs.iter();
+        let inputs = bindings.flat_map(|binding| {
+            self.work.inputs.get(&binding.port).into_iter().flatten().map(|input| Reviewed {
+                port: binding.port.clone(),
+                from: input.from.clone(),
+                kind: input.artifact.kind,
+                digest: input.artifact.digest,
+            })
+        });
+        inputs.collect()
+    }
+
+    /// Reserves the key and runs one attempt, or waits for whoever has it.
+    async fn try_once(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        decision: Option<Decision>,
+        (retries, hit): (&mut Retries, &mut Hit),
+    ) -> Result<Step, StageError> {
+        let Some(permit) = self.admit().await else { return Ok(Step::End(StageEnd::Interrupted)) };
+        let number = self.work.attempts + 1;
+        let owner = self.owner(number);
+        match self.shared.store.reservations().claim(&prepared.key, &owner)? {
+            Claim::Won { dead: None } => {}
+            Claim::Won { dead: Some(dead) } => self.clear_up(&dead),
+            Claim::Held(holder) => {
+                // Another process has the machine's resources already.
+                drop(permit);
+                *hit = if holder.run == self.shared.run.to_string() { Hit::Recovered } else { Hit::Shared };
+                return self.wait_for(&prepared.key, holder).await;
+            }
+        }
+        let needed = self.confirm(prepared);
+        if !matches!(needed, Ok(true)) {
+            // Nobody may wait for work that is not done.
+            self.shared.store.reservations().release(&prepared.key, &owner.token)?;
+            return needed.map(|_| Step::Again);
+        }
+        self.work.attempts = number;
+        let spec = self.spec(prepared, owner, decision);
+        let attempt = Attempt { shared: &self.shared, spec: &spec, number, timeout: self.planned().timeout };
+        let end = attempt.run(self.shared.stop.clone()).await;
+        drop(permit);
+        self.settle(prepared, end, retries).await
+    }
+
+    /// Whether a claimed key is still to be worked on: whoever had it may have finished between the look-up and the claim.
+    fn confirm(&self, prepared: &Prepared) -> Result<bool, StageError> {
+        let actions = self.shared.store.actions();
+        if actions.peek(&prepared.key)?.is_some() {
+            return Ok(false);
+        }
+        actions.put_preimage(&prepared.key, (&prepared.preimage.0, &prepared.preimage.1))?;
+        Ok(true)
+    }
+
+    /// Ends and removes what a killed attempt left behind; nobody else will.
+    fn clear_up(&self, dead: &Owner) {
+        if dead.process.is_near() {
+            session::sweep(dead.process.pid);
+        }
+        if let Err(error) = remove_all(&self.shared.store.temporary(&dead.token)) {
+            tracing::warn!(%error, "Could not remove what a killed attempt left.");
+        }
+    }
+
+    async fn settle(&mut self, prepared: &Arc<Prepared>, end: AttemptEnd, retries: &mut Retries) -> Result<Step, StageError> {
+        match end {
+            AttemptEnd::Committed(result) => {
+                let done = self.done(prepared, *result, true).await?;
+                self.shared.send(Event::StageSucceeded {
+                    stage: self.name(),
+                    key: prepared.key,
+                    attempt: self.work.attempts,
+                    outputs: done.result.outputs.clone(),
+                    metrics: done.result.metrics.clone(),
+                    seconds: done.result.seconds,
+                });
+                Ok(Step::End(StageEnd::Done(Box::new(done))))
+            }
+            AttemptEnd::Interrupted => {
+                self.shared.send(Event::StageInterrupted { stage: self.name(), attempt: self.work.attempts });
+                Ok(Step::End(StageEnd::Interrupted))
+            }
+            AttemptEnd::Fenced => Ok(Step::Again),
+            AttemptEnd::Failed(error, blame) => match retries.next(self.planned(), blame) {
+                Some(wait) if !self.stopped() => self.pause(error, wait).await,
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn pause(&self, error: StageError, wait: Duration) -> Result<Step, StageError> {
+        self.shared.send(Event::StageRetried {
+            stage: self.name(),
+            attempt: self.work.attempts,
+            error,
+            wait_seconds: wait.as_secs_f64(),
+        });
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(Step::Again),
+            _ = stop.wait_for(|stop| *stop != Stop::No) => Ok(Step::End(StageEnd::Interrupted)),
+        }
+    }
+
+    /// Waits until the machine has room for the stage; none when the run is to end first.
+    async fn admit(&self) -> Option<OwnedSemaphorePermit> {
+        let wanted = self.planned().stage.resources().cpus.max(1);
+        // Two stages that use every core would only slow each other down; small ones fit beside a big one.
+        let acquire = if wanted >= self.shared.cpus && self.shared.cpus > 1 {
+            self.shared.whole.clone().acquire_many_owned(1)
+        } else {
+            self.shared.cores.clone().acquire_many_owned(wanted.min(self.shared.cpus))
+        };
+        let mut stop = self.shared.stop.clone();
+        tokio::select! {
+            permit = acquire => permit.ok(),
+            _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+        }
+    }
+
+    fn owner(&self, number: u32) -> Owner {
+        let stage = self.name();
+        Owner {
+            token: ulid::Ulid::new().to_string(),
+            run: self.shared.run.to_string(),
+            directory: self.shared.paths.attempt(&stage, number),
+            stage,
+            process: Process::current(),
+        }
+    }
+
+    fn spec(&self, prepared: &Prepared, owner: Owner, decision: Option<Decision>) -> AttemptSpec {
+        let planned = self.planned();
+        let outputs: BTreeMap<String, ArtifactKind> =
+            planned.stage.ports().outputs.into_iter().map(|port| (port.name, port.kind)).collect();
+        AttemptSpec {
+            kind: planned.stage.kind().to_owned(),
+            config: planned.stage.config().clone(),
+            key: prepared.key,
+            owner,
+            inputs: self.work.inputs.clone(),
+            outputs,
+            sources: prepared.sources.clone(),
+            guarded: prepared.guarded.clone(),
+            seed: mixed_seed(planned.seed, planned.stage.kind()),
+            limit: self.shared.plan.limit,
+            site: self.shared.project.site.clone(),
+            decision,
+            ancestors: self.shared.lineage.of(&self.shared.plan, self.work.node),
+            workflow: self.shared.plan.workflow.clone(),
+        }
+    }
+
+    /// Watches the process that does the work already, and shows its progress.
+    async fn wait_for(&self, key: &Digest, owner: Owner) -> Result<Step, StageError> {
+        self.shared.send(Event::StageWaiting { stage: self.name(), key: *key, owner: owner.clone() });
+        let ours = owner.run == self.shared.run.to_string();
+        let mut reader = SegmentReader::new(&owner.directory);
+        let mut asked = Stop::No;
+        loop {
+            for segment in reader.poll() {
+                if let Segment::Progress(progress) = segment {
+                    self.shared.send_progress(&self.name(), None, progress);
+                }
+            }
+            let holder = self.shared.store.reservations().holder(key)?.filter(|holder| holder.token == owner.token);
+            let Some(Owner { process, .. }) = holder else { return Ok(Step::Again) };
+            let stop = *self.shared.stop.borrow();
+            if stop != Stop::No && !ours {
+                return Ok(Step::End(StageEnd::Interrupted));
+            }
+            if stop != Stop::No && !process.is_near() {
+                // A process of another machine cannot be asked, and its number is a stranger's here.
+                return Ok(Step::End(StageEnd::Interrupted));
+            }
+            if stop > asked {
+                asked = stop;
+                match stop {
+                    Stop::Now => session::kill(process.pid),
+                    Stop::Gently | Stop::No => session::ask_to_stop(process.pid),
+                }
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+}
+
+fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {
+    let planned = &shared.plan.graph[work.node];
+    let progress = |uri: &str, done: u64, total: Option<u64>| {
+        let progress = Progress { done, total, unit: "bytes".to_owned(), note: None };
+        shared.send_progress(&planned.name, Some(uri), progress);
+    };
+    let request =
+        SourceRequest { project: &shared.project, registry: &shared.registry, index: &shared.index, progress: &progress };
+    let mut sources = Vec::new();
+    for source in planned.stage.sources() {
+        let resolved = shared.store.sources().resolve(&source, &request)?;
+        if let (SourceRef::Pinned(uri), Some(supply @ (Supply::Fetched | Supply::Found))) = (&source, resolved.supply) {
+            shared.send(Event::SourceReady {
+                stage: planned.name.clone(),
+                uri: uri.clone(),
+                digest: resolved.digest,
+                bytes: resolved.files.iter().map(|file| file.bytes).sum(),
+                supply,
+            });
+        }
+        sources.push(resolved);
+    }
+    let inputs = prepare::action_inputs(planned, &work.inputs);
+    let mut prepared = prepare::identify(&shared.plan, planned, &inputs, sources)?;
+    prepared.guarded = prepare::guard((&shared.store, &shared.index), &prepared.sources)?;
+    Ok(prepared)
+}
+
+/// Copies of the stage's reports in the run's folder, where people open them.
+fn lay_out_reports(shared: &Shared, stage: &str, result: &ActionResult) -> Result<BTreeMap<String, PathBuf>, StageError> {
+    let mut reports = BTreeMap::new();
+    for (port, artifact) in result.outputs.iter().filter(|(_, artifact)| artifact.kind == ArtifactKind::Report) {
+        let place = shared.paths.report(stage, port);
+        remove_all(&place)?;
+        shared.store.cas().materialise(artifact, &place, Materialise::Copied)?;
+        reports.insert(port.clone(), place);
+    }
+    Ok(reports)
+}

@@ -1,0 +1,135 @@
+//! The runs of a project, as their journals tell them.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{RunError, RunId, RunState, approval, event::Entry};
+use crate::{Digest, journal, project::Project, store::Store};
+
+/// Results of this many latest runs of every project are kept by the collector.
+const KEPT_RUNS: usize = 20;
+
+/// The files of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunPaths {
+    directory: PathBuf,
+}
+
+impl RunPaths {
+    /// The files of a run below a project's state folder.
+    pub fn new(state: &Path, run: RunId) -> Self {
+        Self { directory: state.join("runs").join(run.to_string()) }
+    }
+
+    /// The run's folder.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its journal.
+    pub fn journal(&self) -> PathBuf {
+        self.directory.join("journal.jsonl")
+    }
+
+    /// The folder of all attempts of a stage.
+    pub fn attempts(&self, stage: &str) -> PathBuf {
+        self.directory.join("att").join(folder_name(stage))
+    }
+
+    /// The folder of one attempt: `stdout`, `stderr`, `seg.jsonl`, `hb`.
+    pub fn attempt(&self, stage: &str, attempt: u32) -> PathBuf {
+        self.attempts(stage).join(attempt.to_string())
+    }
+
+    /// The folder of a stage's report.
+    pub fn report(&self, stage: &str, port: &str) -> PathBuf {
+        let folder = self.directory.join("reports").join(folder_name(stage));
+        if port == "report" { folder } else { folder.join(port) }
+    }
+}
+
+/// A component's stage as one folder; a dot occurs in no stage name.
+fn folder_name(stage: &str) -> String {
+    stage.replace('/', ".")
+}
+
+/// The runs of one project.
+#[derive(Clone, Debug)]
+pub struct History {
+    state: PathBuf,
+}
+
+impl History {
+    /// The runs of a project.
+    pub fn of(project: &Project) -> Self {
+        Self { state: project.state.clone() }
+    }
+
+    /// All runs, oldest first.
+    pub fn runs(&self) -> Vec<RunId> {
+        let Ok(entries) = fs::read_dir(self.state.join("runs")) else { return Vec::new() };
+        let mut runs: Vec<RunId> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+        runs.sort_unstable();
+        runs
+    }
+
+    /// The run named so: a whole name, an unambiguous end or beginning of one, or `latest`.
+    pub fn find(&self, name: &str) -> Result<RunId, RunError> {
+        let runs = self.runs();
+        let upper = name.to_uppercase();
+        let matching: Vec<RunId> = runs
+            .iter()
+            .copied()
+            .filter(|run| !upper.is_empty() && (run.to_string().starts_with(&upper) || run.to_string().ends_with(&upper)))
+            .collect();
+        let found = match (name, matching.as_slice()) {
+            ("latest", _) => runs.last().copied(),
+            (_, [only]) => Some(*only),
+            _ => None,
+        };
+        found.ok_or_else(|| RunError::UnknownRun { name: name.to_owned(), folder: self.state.join("runs") })
+    }
+
+    /// The files of a run.
+    pub fn paths(&self, run: RunId) -> RunPaths {
+        RunPaths::new(&self.state, run)
+    }
+
+    /// The entries of a run's journal.
+    pub fn entries(&self, run: RunId) -> Result<Vec<Entry>, RunError> {
+        Ok(journal::read(&self.paths(run).journal())?)
+    }
+
+    /// What is known of a run.
+    pub fn load(&self, run: RunId) -> Result<RunState, RunError> {
+        RunState::replay(&self.entries(run)?).map_err(|source| RunError::History { run, source })
+    }
+
+    /// Whether an engine works on the run now.
+    pub fn is_live(&self, run: RunId) -> bool {
+        journal::is_live(&self.paths(run).journal())
+    }
+
+    /// Keys that the latest runs and every decision of this project refer to.
+    fn referenced(&self) -> BTreeSet<Digest> {
+        let latest = self.runs().into_iter().rev().take(KEPT_RUNS);
+        // A journal that cannot be read refers to nothing.
+        let states = latest.filter_map(|run| self.load(run).ok());
+        let mut keys: BTreeSet<Digest> =
+            states.flat_map(|state| state.stages.into_iter().filter_map(|stage| stage.key)).collect();
+        keys.extend(approval::keys(&self.state));
+        keys
+    }
+
+    /// Keys that any project registered with the store refers to. Projects that are gone are forgotten.
+    pub fn referenced_in(store: &Store) -> Result<BTreeSet<Digest>, RunError> {
+        let mut keys = BTreeSet::new();
+        for state in store.registered()? {
+            keys.extend(Self { state }.referenced());
+        }
+        Ok(keys)
+    }
+}

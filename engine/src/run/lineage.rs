@@ -1,0 +1,42 @@
+//! Where a stage's inputs came from: collected when a stage runs, so that a run of cached stages pays nothing for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+};
+
+use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
+
+use crate::{
+    context::Ancestor,
+    plan::{Edge, Plan},
+};
+
+/// The finished stages of a run. The dispatcher writes; executors read about stages that are finished for good.
+#[derive(Default)]
+pub(crate) struct Lineage {
+    finished: Mutex<BTreeMap<NodeIndex, Ancestor>>,
+}
+
+impl Lineage {
+    /// Remembers a finished stage.
+    pub(crate) fn record(&self, node: NodeIndex, ancestor: Ancestor) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(node, ancestor);
+    }
+
+    /// Every stage whose outputs lead to `node`, in the plan's order.
+    pub(crate) fn of(&self, plan: &Plan, node: NodeIndex) -> Vec<Ancestor> {
+        let mut before = BTreeSet::new();
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            for edge in plan.graph.edges_directed(node, Direction::Incoming).filter(|edge| *edge.weight() == Edge::Data) {
+                if before.insert(edge.source()) {
+                    open.push(edge.source());
+                }
+            }
+        }
+        let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_order = plan.order.iter().filter(|node| before.contains(node));
+        in_order.filter_map(|node| finished.get(node).cloned()).collect()
+    }
+}

@@ -1,0 +1,112 @@
+//! How a run begins: a new journal, or an old one to go on with, and the plan as the dispatcher counts it.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
+
+use super::{
+    RunError, RunId, RunPaths, RunRequest, RunState, StageStatus, Start,
+    event::{Entry, Event, StageOutline},
+};
+use crate::{journal::Journal, plan::Plan, project::Project, store::StoreError};
+
+/// The first entry of this engine.
+pub(crate) enum First {
+    /// Of a new journal; folded already.
+    Started(Box<Entry>),
+    /// Of an old one.
+    Resumed,
+}
+
+/// An open journal and what it says.
+pub(crate) struct Opened {
+    pub(crate) state: RunState,
+    pub(crate) journal: Journal,
+    pub(crate) first: First,
+    /// Stages of which an attempt may have ended after the last entry.
+    pub(crate) unseen: BTreeSet<String>,
+}
+
+/// Opens the journal that `start` asks for.
+pub(crate) fn open_journal(plan: &Plan, project: &Project, start: &Start) -> Result<Opened, RunError> {
+    match start {
+        Start::New(request) => start_journal(plan, project, request),
+        Start::Resume(run) => reopen_journal(plan, project, *run),
+    }
+}
+
+fn start_journal(plan: &Plan, project: &Project, request: &RunRequest) -> Result<Opened, RunError> {
+    let run = RunId::generate();
+    let paths = RunPaths::new(&project.state, run);
+    std::fs::create_dir_all(paths.directory()).map_err(StoreError::io("create", paths.directory()))?;
+    let event = Event::RunStarted { run, workflow: plan.workflow.clone(), request: request.clone(), stages: outline(plan) };
+    let entry = Entry { seq: 0, at: Timestamp::now(), event };
+    let state = RunState::begin(&entry).map_err(|source| RunError::History { run, source })?;
+    let journal = Journal::create(&paths.journal())?;
+    Ok(Opened { state, journal, first: First::Started(Box::new(entry)), unseen: BTreeSet::new() })
+}
+
+fn reopen_journal(plan: &Plan, project: &Project, run: RunId) -> Result<Opened, RunError> {
+    let (journal, entries) = Journal::reopen(&RunPaths::new(&project.state, run).journal())?;
+    let state = RunState::replay(&entries).map_err(|source| RunError::History { run, source })?;
+    let known: Vec<(&str, &str)> = state.stages.iter().map(|stage| (stage.name.as_str(), stage.kind.as_str())).collect();
+    let planned = outline(plan);
+    if known != planned.iter().map(|stage| (stage.name.as_str(), stage.kind.as_str())).collect::<Vec<_>>() {
+        return Err(RunError::Changed { run });
+    }
+    let unseen = state.stages.iter().filter(|stage| is_unseen(&stage.status)).map(|stage| stage.name.clone()).collect();
+    Ok(Opened { state, journal, first: First::Resumed, unseen })
+}
+
+/// Whether an attempt may have ended after the last entry.
+fn is_unseen(status: &StageStatus) -> bool {
+    match status {
+        StageStatus::Running | StageStatus::Waiting { .. } | StageStatus::Retrying => true,
+        StageStatus::Pending
+        | StageStatus::Parked
+        | StageStatus::Succeeded
+        | StageStatus::Cached { .. }
+        | StageStatus::GateFailed
+        | StageStatus::Failed
+        | StageStatus::Skipped { .. }
+        | StageStatus::Interrupted => false,
+    }
+}
+
+fn outline(plan: &Plan) -> Vec<StageOutline> {
+    let stage = |node: &NodeIndex| {
+        let planned = &plan.graph[*node];
+        let before = plan.graph.edges_directed(*node, Direction::Incoming).map(|edge| plan.graph[edge.source()].name.clone());
+        let after: BTreeSet<String> = before.collect();
+        StageOutline { name: planned.name.clone(), kind: planned.stage.kind().to_owned(), after: after.into_iter().collect() }
+    };
+    plan.order.iter().map(stage).collect()
+}
+
+/// The place of every node in the plan's order.
+pub(crate) fn ranks(plan: &Plan) -> Vec<usize> {
+    let mut ranks = vec![usize::MAX; plan.graph.node_count()];
+    for (rank, node) in plan.order.iter().enumerate() {
+        if let Some(slot) = ranks.get_mut(node.index()) {
+            *slot = rank;
+        }
+    }
+    ranks
+}
+
+/// How many edges lead to every node.
+pub(crate) fn predecessors(plan: &Plan) -> Vec<usize> {
+    plan.graph.node_indices().map(|node| plan.graph.edges_directed(node, Direction::Incoming).count()).collect()
+}
+
+/// Refuses advance approvals of stages that do not exist.
+pub(crate) fn check_approvals(plan: &Plan, approve: &[String]) -> Result<(), RunError> {
+    match approve.iter().find(|stage| plan.find(stage).is_none()) {
+        None => Ok(()),
+        Some(stage) => Err(RunError::UnknownApproval {
+            stage: stage.clone(),
+            known: plan.order.iter().map(|node| plan.graph[*node].name.as_str()).collect::<Vec<_>>().join(", "),
+        }),
+    }
+}

@@ -1,0 +1,100 @@
+//! What the caller of a run decides: where it begins, how it asks and reports, and which program runs a stage.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use super::{
+    event::{Entry, Reviewed, RunId, RunRequest, StageProgress},
+    interrupt::Interrupts,
+    state::RunState,
+};
+use crate::{Digest, context::Decision};
+
+/// Watches a run. Infallible by contract: a broken terminal must not break a run.
+pub trait Observer: Send {
+    /// Something happened; `state` already holds it.
+    fn event(&mut self, entry: &Entry, state: &RunState);
+    /// Work went on; calls may be dropped.
+    fn progress(&mut self, _progress: &StageProgress) {}
+}
+
+/// Whether a run is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// A new run for this request.
+    New(RunRequest),
+    /// Go on with this run.
+    Resume(RunId),
+}
+
+/// What a person at the terminal is asked.
+#[derive(Clone, Debug)]
+pub struct AskRequest {
+    /// The stage that needs the decision.
+    pub stage: String,
+    /// Its action key.
+    pub key: Digest,
+    /// What is to be reviewed.
+    pub reviewed: Vec<Reviewed>,
+    /// Folders with the reports among the reviewed artifacts.
+    pub reports: Vec<PathBuf>,
+}
+
+/// Asks a person on the spot; none leaves the stage parked. Called on a thread of its own.
+pub type Ask = Box<dyn FnMut(&AskRequest) -> Option<Decision> + Send>;
+
+/// The program that runs one stage in a process of its own; `--spec FILE` is appended.
+#[derive(Clone, Debug)]
+pub struct RunnerProgram {
+    /// The executable.
+    pub program: PathBuf,
+    /// What comes before `--spec FILE`.
+    pub arguments: Vec<OsString>,
+    /// Added to the inherited environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl RunnerProgram {
+    /// This executable with the hidden command `exec-stage`.
+    pub fn current() -> std::io::Result<Self> {
+        // mimalloc must not hand pages back and forth between training steps.
+        let environment = vec![("MIMALLOC_PURGE_DELAY".to_owned(), "-1".to_owned())];
+        Ok(Self { program: std::env::current_exe()?, arguments: vec!["exec-stage".into()], environment })
+    }
+}
+
+/// How a plan is run.
+pub struct RunOptions {
+    /// New or resumed.
+    pub start: Start,
+    /// The program that runs a stage.
+    pub runner: RunnerProgram,
+    /// Stages approved in advance by `--approve`.
+    pub approve: Vec<String>,
+    /// Who is recorded as the decider of `approve`.
+    pub person: String,
+    /// Asks at the terminal.
+    pub ask: Option<Ask>,
+    /// Requests to stop.
+    pub interrupts: Interrupts,
+    /// Cores that stages may share.
+    pub cpus: u32,
+    /// How long a stage may take to stop at a safe point after its timeout.
+    pub grace: Duration,
+}
+
+impl RunOptions {
+    /// The usual way: this executable runs stages, all cores are used, nobody is asked, nothing interrupts.
+    pub fn new(start: Start) -> std::io::Result<Self> {
+        let cpus = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
+        Ok(Self {
+            start,
+            runner: RunnerProgram::current()?,
+            approve: Vec::new(),
+            person: "unknown".to_owned(),
+            ask: None,
+            interrupts: Interrupts::never(),
+            cpus,
+            grace: Duration::from_secs(30),
+        })
+    }
+}

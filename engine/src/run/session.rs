@@ -1,0 +1,89 @@
+//! Sessions of processes: every attempt leads one, so that it can be stopped as a whole and nothing of it stays behind.
+
+use std::{fs, path::Path, time::Duration};
+
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, setsid};
+
+const REAP_TRIES: u32 = 100;
+
+/// Makes this process the leader of a new session, out of reach of the terminal's Ctrl-C.
+pub(crate) fn lead() {
+    if let Err(error) = setsid() {
+        tracing::debug!(%error, "Already leads a group.");
+    }
+}
+
+/// Asks a process to stop at a safe point.
+pub(crate) fn ask_to_stop(pid: u32) {
+    signal(pid, Signal::TERM, Reach::Process);
+}
+
+/// Ends a session leader and everything in its session.
+pub(crate) fn kill(pid: u32) {
+    for member in members(pid) {
+        signal(member, Signal::KILL, Reach::Process);
+    }
+    signal(pid, Signal::KILL, Reach::Group);
+    signal(pid, Signal::KILL, Reach::Process);
+}
+
+/// Ends every other process of this session, so that nobody writes to the outputs any more.
+pub(crate) fn reap() {
+    empty(getpid().as_raw_nonzero().get().unsigned_abs());
+}
+
+/// Ends what a session leader that died left behind, such as the command of a killed runner. The number of a session is not
+/// given again while it has members; a living process of that number is a stranger, and nothing is left.
+pub(crate) fn sweep(leader: u32) {
+    if leader != 0 && session_of(leader).is_none() {
+        empty(leader);
+    }
+}
+
+/// Ends everything in a session but its leader.
+fn empty(leader: u32) {
+    for _ in 0..REAP_TRIES {
+        let others: Vec<u32> = members(leader).into_iter().filter(|pid| *pid != leader).collect();
+        if others.is_empty() {
+            return;
+        }
+        for pid in others {
+            signal(pid, Signal::KILL, Reach::Process);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Reach {
+    Process,
+    Group,
+}
+
+fn signal(pid: u32, signal: Signal, reach: Reach) {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+    let sent = match reach {
+        Reach::Process => kill_process(pid, signal),
+        Reach::Group => kill_process_group(pid, signal),
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "The process is gone already.");
+    }
+}
+
+/// Living processes whose session is led by `leader`.
+fn members(leader: u32) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| session_of(*pid) == Some(leader)).collect()
+}
+
+fn session_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    match fields.next()? {
+        "Z" | "X" => None,
+        _ => fields.nth(2)?.parse().ok(),
+    }
+}

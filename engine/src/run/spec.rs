@@ -1,0 +1,74 @@
+//! The description of one attempt: what the engine writes and the process that runs the stage reads.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Artifact, ArtifactKind, Digest, Seed,
+    context::{Ancestor, Decision, Site},
+    source::SourceFile,
+    store::{Owner, Stamp},
+};
+
+/// One input before it is laid out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SpecInput {
+    /// The artifact.
+    pub(crate) artifact: Artifact,
+    /// `stage.port` it came from.
+    pub(crate) from: String,
+}
+
+/// A source file in use where it lies; a change while the stage runs would poison the result.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Guarded {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// What it looked like when it was hashed.
+    pub(crate) stamp: Stamp,
+}
+
+/// Everything the process needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AttemptSpec {
+    /// The kind of stage.
+    pub(crate) kind: String,
+    /// Its resolved configuration.
+    pub(crate) config: Value,
+    /// The action key.
+    pub(crate) key: Digest,
+    /// The reservation it works under.
+    pub(crate) owner: Owner,
+    /// Inputs by port.
+    pub(crate) inputs: BTreeMap<String, Vec<SpecInput>>,
+    /// Kinds of the outputs by port.
+    pub(crate) outputs: BTreeMap<String, ArtifactKind>,
+    /// Resolved sources by name.
+    pub(crate) sources: BTreeMap<String, Vec<SourceFile>>,
+    /// Source files to look at again before the commit.
+    pub(crate) guarded: Vec<Guarded>,
+    /// The seed, mixed with the kind.
+    pub(crate) seed: Seed,
+    /// Rows to read at most.
+    pub(crate) limit: Option<u64>,
+    /// Places of this machine.
+    pub(crate) site: Site,
+    /// The decision of a person.
+    pub(crate) decision: Option<Decision>,
+    /// Lineage.
+    pub(crate) ancestors: Vec<Ancestor>,
+    /// The workflow's name.
+    pub(crate) workflow: String,
+}
+
+impl AttemptSpec {
+    /// Where the description of an attempt lies.
+    pub(crate) fn place(attempt: &Path) -> PathBuf {
+        attempt.join("spec.json")
+    }
+}

@@ -1,0 +1,443 @@
+//! The state of a run: a pure fold of its events. The dispatcher, `flow status`, and `flow resume` use the same function.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Clause, Entry, Event, GateVerdict, Hit, Outcome, Reviewed, RunId, RunRequest, SkipReason, StageOutline};
+use crate::{Artifact, Digest, StageError, context::Decision, store::Owner};
+
+/// An entry that cannot follow what was applied before.
+#[derive(Debug, thiserror::Error)]
+#[error("entry {seq} of the journal does not fit: {reason}")]
+pub struct IllegalTransition {
+    /// The entry's number.
+    pub seq: u64,
+    /// Why not.
+    pub reason: String,
+}
+
+/// What is known of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunState {
+    /// The run.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// What was asked for.
+    pub request: RunRequest,
+    /// Stages in topological order.
+    pub stages: Vec<StageState>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// The time of the last entry.
+    pub updated_at: Timestamp,
+    /// How it ended; none while it runs or after its engine was killed.
+    pub outcome: Option<Outcome>,
+    /// The number of the next entry.
+    pub next_seq: u64,
+    #[serde(skip)]
+    index: BTreeMap<String, usize>,
+}
+
+/// What is known of one stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StageState {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The stages it waits for.
+    pub after: Vec<String>,
+    /// Where it stands.
+    pub status: StageStatus,
+    /// Its action key, once known.
+    pub key: Option<Digest>,
+    /// Attempts started so far.
+    pub attempts: u32,
+    /// The process of the current attempt.
+    pub pid: Option<u32>,
+    /// When the current or last attempt was started.
+    pub started_at: Option<Timestamp>,
+    /// How long the work took, now or when it was cached.
+    pub seconds: Option<f64>,
+    /// Outputs by port.
+    pub outputs: BTreeMap<String, Artifact>,
+    /// What it measured.
+    pub metrics: BTreeMap<String, f64>,
+    /// Judged gates and expectations.
+    pub verdicts: Vec<GateVerdict>,
+    /// What is to be reviewed.
+    pub reviewed: Vec<Reviewed>,
+    /// What a person decided.
+    pub decision: Option<Decision>,
+    /// The last error.
+    pub error: Option<StageError>,
+}
+
+/// Where a stage stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum StageStatus {
+    /// Nothing happened yet.
+    Pending,
+    /// Somebody else works on it.
+    Waiting {
+        /// Who.
+        owner: Owner,
+    },
+    /// A process works on it.
+    Running,
+    /// An attempt failed; another follows.
+    Retrying,
+    /// A person has to decide.
+    Parked,
+    /// Its outputs are committed by this run.
+    Succeeded,
+    /// A recorded result is used.
+    Cached {
+        /// Why.
+        hit: Hit,
+    },
+    /// Its outputs are committed, but a gate was not met.
+    GateFailed,
+    /// It failed.
+    Failed,
+    /// It is not considered.
+    Skipped {
+        /// Why.
+        reason: SkipReason,
+    },
+    /// Its attempt was stopped; a resume goes on.
+    Interrupted,
+}
+
+impl StageStatus {
+    /// Whether no more work is done for the stage in this run.
+    pub fn is_terminal(&self) -> bool {
+        match self {
+            Self::Succeeded | Self::Cached { .. } | Self::GateFailed | Self::Failed | Self::Skipped { .. } => true,
+            Self::Pending | Self::Waiting { .. } | Self::Running | Self::Retrying | Self::Parked | Self::Interrupted => false,
+        }
+    }
+
+    /// Whether consumers may use its outputs.
+    pub fn has_outputs(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Cached { .. })
+    }
+}
+
+impl StageState {
+    fn new(outline: &StageOutline) -> Self {
+        Self {
+            name: outline.name.clone(),
+            kind: outline.kind.clone(),
+            after: outline.after.clone(),
+            status: StageStatus::Pending,
+            key: None,
+            attempts: 0,
+            pid: None,
+            started_at: None,
+            seconds: None,
+            outputs: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            verdicts: Vec::new(),
+            reviewed: Vec::new(),
+            decision: None,
+            error: None,
+        }
+    }
+
+    /// Forgets what a resume finds out again; attempts go on counting.
+    fn reset(&mut self) {
+        self.status = StageStatus::Pending;
+        self.pid = None;
+        self.seconds = None;
+        self.outputs.clear();
+        self.metrics.clear();
+        self.verdicts.clear();
+        self.reviewed.clear();
+        self.error = None;
+    }
+}
+
+impl RunState {
+    /// Begins with the first entry of a journal, which must be [`Event::RunStarted`].
+    pub fn begin(entry: &Entry) -> Result<Self, IllegalTransition> {
+        let Event::RunStarted { run, workflow, request, stages } = &entry.event else {
+            return Err(IllegalTransition { seq: entry.seq, reason: "the first entry must start the run".to_owned() });
+        };
+        Ok(Self {
+            run: *run,
+            workflow: workflow.clone(),
+            request: request.clone(),
+            stages: stages.iter().map(StageState::new).collect(),
+            started_at: entry.at,
+            updated_at: entry.at,
+            outcome: None,
+            next_seq: entry.seq + 1,
+            index: stages.iter().enumerate().map(|(index, stage)| (stage.name.clone(), index)).collect(),
+        })
+    }
+
+    /// Folds a whole journal.
+    pub fn replay<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Result<Self, IllegalTransition> {
+        let mut entries = entries.into_iter();
+        let Some(first) = entries.next() else {
+            return Err(IllegalTransition { seq: 0, reason: "the journal is empty".to_owned() });
+        };
+        let mut state = Self::begin(first)?;
+        for entry in entries {
+            state.apply(entry)?;
+        }
+        Ok(state)
+    }
+
+    /// One stage by name.
+    pub fn stage(&self, name: &str) -> Option<&StageState> {
+        self.index.get(name).and_then(|index| self.stages.get(*index))
+    }
+
+    /// Folds one more entry. A refused entry leaves the state as it was.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), IllegalTransition> {
+        let refuse = |reason: String| IllegalTransition { seq: entry.seq, reason };
+        if entry.seq != self.next_seq {
+            return Err(refuse(format!("expected entry {}", self.next_seq)));
+        }
+        match &entry.event {
+            Event::RunStarted { .. } => return Err(refuse("the run was started before".to_owned())),
+            Event::RunResumed => {
+                self.outcome = None;
+                self.stages.iter_mut().for_each(StageState::reset);
+            }
+            Event::RunFinished { outcome, .. } => self.outcome = Some(*outcome),
+            Event::Unknown => {}
+            event => {
+                let name = event.stage().unwrap_or_default();
+                let index = self.index.get(name).ok_or_else(|| refuse(format!("there is no stage {name:?}")))?;
+                let stage = self.stages.get_mut(*index).ok_or_else(|| refuse(format!("there is no stage {name:?}")))?;
+                stage.apply(event, entry.at).map_err(refuse)?;
+            }
+        }
+        self.next_seq += 1;
+        self.updated_at = entry.at;
+        Ok(())
+    }
+}
+
+impl StageState {
+    fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), String> {
+        let judged = matches!(event, Event::StageJudged { .. });
+        if self.status.is_terminal() && !(judged && self.status.has_outputs()) {
+            return Err(format!("stage {:?} has ended already", self.name));
+        }
+        if judged && !self.status.has_outputs() {
+            return Err(format!("stage {:?} is judged before it has outputs", self.name));
+        }
+        match event {
+            Event::StageWaiting { key, owner, .. } => {
+                self.key = Some(*key);
+                self.status = StageStatus::Waiting { owner: owner.clone() };
+            }
+            Event::StageParked { key, reviewed, .. } => {
+                self.key = Some(*key);
+                self.reviewed.clone_from(reviewed);
+                self.status = StageStatus::Parked;
+            }
+            Event::StageDecided { key, decision, .. } => {
+                self.key = Some(*key);
+                self.decision = Some(decision.clone());
+                self.status = StageStatus::Pending;
+            }
+            Event::StageCached { key, hit, outputs, metrics, seconds, .. } => {
+                self.finish(*key, outputs, metrics, *seconds);
+                self.status = StageStatus::Cached { hit: hit.clone() };
+            }
+            Event::StageSucceeded { key, outputs, metrics, seconds, .. } => {
+                self.finish(*key, outputs, metrics, *seconds);
+                self.status = StageStatus::Succeeded;
+            }
+            Event::StageStarted { key, attempt, pid, .. } => self.start(*key, *attempt, *pid, at),
+            Event::StageRetried { error, .. } => self.stop(StageStatus::Retrying, Some(error)),
+            Event::StageFailed { key, error, .. } => {
+                self.key = key.or(self.key);
+                self.stop(StageStatus::Failed, Some(error));
+            }
+            Event::StageInterrupted { .. } => self.stop(StageStatus::Interrupted, None),
+            Event::StageSkipped { reason, .. } => self.status = StageStatus::Skipped { reason: reason.clone() },
+            Event::StageJudged { verdicts, .. } => self.judge(verdicts),
+            Event::SourceReady { .. }
+            | Event::RunStarted { .. }
+            | Event::RunResumed
+            | Event::RunFinished { .. }
+            | Event::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, key: Digest, attempt: u32, pid: u32, at: Timestamp) {
+        self.key = Some(key);
+        self.attempts = attempt;
+        self.pid = Some(pid);
+        self.started_at = Some(at);
+        self.status = StageStatus::Running;
+    }
+
+    fn stop(&mut self, status: StageStatus, error: Option<&StageError>) {
+        self.pid = None;
+        self.error = error.cloned();
+        self.status = status;
+    }
+
+    fn finish(&mut self, key: Digest, outputs: &BTreeMap<String, Artifact>, metrics: &BTreeMap<String, f64>, seconds: f64) {
+        self.key = Some(key);
+        self.pid = None;
+        self.error = None;
+        self.outputs.clone_from(outputs);
+        self.metrics.clone_from(metrics);
+        self.seconds = Some(seconds);
+    }
+
+    fn judge(&mut self, verdicts: &[GateVerdict]) {
+        self.verdicts = verdicts.to_vec();
+        let broken = |clause| verdicts.iter().any(|verdict| verdict.clause == clause && !verdict.passed);
+        if broken(Clause::Expect) {
+            let broken = verdicts.iter().filter(|verdict| verdict.clause == Clause::Expect && !verdict.passed);
+            let list: Vec<String> = broken.map(|verdict| format!("{} ({})", verdict.expression, verdict.detail)).collect();
+            self.stop(StageStatus::Failed, Some(&StageError::input(format!("expectation not met: {}", list.join("; ")))));
+        } else if broken(Clause::Gate) {
+            self.status = StageStatus::GateFailed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn outline(name: &str) -> StageOutline {
+        StageOutline { name: name.to_owned(), kind: "toy/emit".to_owned(), after: Vec::new() }
+    }
+
+    fn journal(events: Vec<Event>) -> Vec<Entry> {
+        let started = Event::RunStarted {
+            run: RunId::generate(),
+            workflow: "toys".to_owned(),
+            request: RunRequest::default(),
+            stages: vec![outline("a"), outline("b")],
+        };
+        let events = std::iter::once(started).chain(events);
+        events.zip(0..).map(|(event, seq)| Entry { seq, at: Timestamp::UNIX_EPOCH, event }).collect()
+    }
+
+    fn started(attempt: u32) -> Event {
+        Event::StageStarted { stage: "a".to_owned(), key: Digest::of(b"a"), attempt, pid: 7 }
+    }
+
+    fn succeeded() -> Event {
+        Event::StageSucceeded {
+            stage: "a".to_owned(),
+            key: Digest::of(b"a"),
+            attempt: 1,
+            outputs: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            seconds: 1.0,
+        }
+    }
+
+    fn judged(clause: Clause, passed: bool) -> Event {
+        let verdict =
+            GateVerdict { clause, expression: "metrics.f1 > 0.5".to_owned(), passed, detail: "metrics.f1 = 0.4".to_owned() };
+        Event::StageJudged { stage: "a".to_owned(), verdicts: vec![verdict] }
+    }
+
+    #[test]
+    fn nothing_but_verdicts_follows_the_end_of_a_stage() {
+        assert!(RunState::replay(&journal(vec![started(1), succeeded(), started(2)])).is_err());
+        assert!(RunState::replay(&journal(vec![judged(Clause::Gate, true)])).is_err());
+        let state = RunState::replay(&journal(vec![started(1), succeeded(), judged(Clause::Gate, false)])).unwrap();
+        assert_eq!(state.stage("a").unwrap().status, StageStatus::GateFailed);
+        let state = RunState::replay(&journal(vec![started(1), succeeded(), judged(Clause::Expect, false)])).unwrap();
+        assert_eq!(state.stage("a").unwrap().status, StageStatus::Failed);
+    }
+
+    #[test]
+    fn a_resume_forgets_results_but_goes_on_counting_attempts() {
+        let finished = Event::RunFinished { outcome: Outcome::Interrupted, seconds: 1.0 };
+        let resumed = RunState::replay(&journal(vec![started(1), succeeded(), finished, Event::RunResumed])).unwrap();
+        let stage = resumed.stage("a").unwrap();
+        assert_eq!((stage.status.clone(), stage.attempts, resumed.outcome), (StageStatus::Pending, 1, None));
+    }
+
+    #[test]
+    fn entries_that_do_not_fit_are_refused_and_change_nothing() {
+        let mut entries = journal(vec![started(1), succeeded()]);
+        let gap = entries.pop().unwrap();
+        let mut state = RunState::replay(&entries).unwrap();
+        assert!(state.apply(&Entry { seq: 9, ..gap.clone() }).is_err());
+        let unknown = Event::StageInterrupted { stage: "c".to_owned(), attempt: 1 };
+        assert!(state.apply(&Entry { seq: gap.seq, at: gap.at, event: unknown }).is_err());
+        assert!(state.apply(&gap).is_ok());
+        assert!(RunState::replay(&entries[1..]).is_err());
+        assert!(RunState::replay(&[]).is_err());
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        let stage = || prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just("c".to_owned())];
+        let key = Digest::of(b"key");
+        prop_oneof![
+            (stage(), 1_u32..4).prop_map(move |(stage, attempt)| Event::StageStarted { stage, key, attempt, pid: 1 }),
+            stage().prop_map(move |stage| Event::StageParked { stage, key, reviewed: Vec::new() }),
+            stage().prop_map(move |stage| Event::StageFailed { stage, key: None, attempt: 1, error: StageError::input("x") }),
+            stage().prop_map(|stage| Event::StageInterrupted { stage, attempt: 1 }),
+            stage().prop_map(|stage| Event::StageSkipped { stage, reason: SkipReason::Upstream { stage: "a".to_owned() } }),
+            Just(succeeded()),
+            Just(judged(Clause::Gate, false)),
+            Just(Event::RunResumed),
+            Just(Event::Unknown),
+        ]
+    }
+
+    proptest! {
+        /// A journal of any events folds or is refused; a terminal stage changes only by a resume or a verdict.
+        #[test]
+        fn terminal_stages_stay(events in prop::collection::vec(any_event(), 0..30)) {
+            let entries = journal(events);
+            let mut state = RunState::begin(&entries[0]).unwrap();
+            let mut seq = 1;
+            for entry in &entries[1..] {
+                let before = state.clone();
+                let applied = state.apply(&Entry { seq, ..entry.clone() });
+                if applied.is_err() {
+                    prop_assert_eq!(state.next_seq, before.next_seq);
+                    continue;
+                }
+                seq += 1;
+                let free = matches!(entry.event, Event::RunResumed | Event::StageJudged { .. });
+                for (old, new) in before.stages.iter().zip(&state.stages) {
+                    prop_assert!(free || !old.status.is_terminal() || old.status == new.status);
+                }
+            }
+        }
+
+        #[test]
+        fn replaying_a_journal_gives_the_state_it_was_written_from(events in prop::collection::vec(any_event(), 0..30)) {
+            let entries = journal(events);
+            let mut state = RunState::begin(&entries[0]).unwrap();
+            let mut kept = vec![entries[0].clone()];
+            for entry in &entries[1..] {
+                let entry = Entry { seq: state.next_seq, ..entry.clone() };
+                if state.apply(&entry).is_ok() {
+                    kept.push(entry);
+                }
+            }
+            let text: Vec<String> = kept.iter().map(|entry| serde_json::to_string(entry).unwrap()).collect();
+            let read: Vec<Entry> = text.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            let again = RunState::replay(&read).unwrap();
+            prop_assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&state).unwrap());
+        }
+    }
+}

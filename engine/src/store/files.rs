@@ -1,0 +1,207 @@
+//! Small durable file operations: everything visible under its final name is complete and on disk.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::StoreError;
+use crate::Digest;
+
+const CHUNK: usize = 1 << 20;
+
+/// Every object of the store carries this modification time, so that any write through a link shows in its metadata.
+pub(crate) fn pinned_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+}
+
+/// Whether a file's modification time is the one the store gave it.
+pub(crate) fn has_pinned_time(metadata: &fs::Metadata) -> bool {
+    metadata.mtime() == 1_000_000_000 && metadata.mtime_nsec() == 0
+}
+
+/// Whether a file was already where it should go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// It is new.
+    New,
+    /// An equal name existed; the old file stays.
+    Existed,
+}
+
+/// Holds a lock file of this machine until the result is dropped.
+pub(crate) fn exclusive(path: &Path) -> Result<File, StoreError> {
+    let open = || -> io::Result<File> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    };
+    open().map_err(StoreError::io("lock", path))
+}
+
+/// Makes a folder and its parents.
+pub(crate) fn make_folder(path: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(path).map_err(StoreError::io("create", path))
+}
+
+/// Flushes a folder's entries to disk.
+pub(crate) fn sync_folder(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(StoreError::io("sync", path))
+}
+
+/// Writes a new file under a temporary name and links it into place: the first writer wins.
+pub(crate) fn publish(bytes: &[u8], place: &Path, temporary: &Path) -> Result<Published, StoreError> {
+    if let Some(folder) = place.parent() {
+        make_folder(folder)?;
+    }
+    let done = write_synced(bytes, temporary).and_then(|()| link(temporary, place));
+    // The outcome above is what counts; a left-over temporary file is swept later.
+    fs::remove_file(temporary).ok();
+    let published = done?;
+    if let Some(folder) = place.parent() {
+        sync_folder(folder)?;
+    }
+    Ok(published)
+}
+
+/// Replaces a file as a whole or not at all.
+pub(crate) fn write_atomic(bytes: &[u8], place: &Path) -> Result<(), StoreError> {
+    let temporary = sibling(place);
+    let done =
+        write_synced(bytes, &temporary).and_then(|()| fs::rename(&temporary, place).map_err(StoreError::io("replace", place)));
+    if done.is_err() {
+        // The write's own error is the one to report.
+        fs::remove_file(&temporary).ok();
+    }
+    done
+}
+
+/// A name beside `place` that nobody else uses.
+pub(crate) fn sibling(place: &Path) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", ulid::Ulid::new()));
+    place.with_file_name(name)
+}
+
+fn write_synced(bytes: &[u8], path: &Path) -> Result<(), StoreError> {
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(path)?;
+        file.write_all(bytes)?;
+        file.sync_data()
+    };
+    write().map_err(StoreError::io("write", path))
+}
+
+/// Links an existing file under a second name; an existing name is left alone.
+pub(crate) fn link(from: &Path, to: &Path) -> Result<Published, StoreError> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(Published::New),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Published::Existed),
+        Err(error) => Err(StoreError::io("link", to)(error)),
+    }
+}
+
+/// Hashes a file by reading it. Never maps it: another process may truncate it meanwhile.
+pub(crate) fn hash(path: &Path) -> Result<(Digest, u64), StoreError> {
+    let mut file = File::open(path).map_err(StoreError::io("read", path))?;
+    let mut sink = io::sink();
+    hash_into(&mut file, &mut sink).map_err(StoreError::io("read", path))
+}
+
+/// Copies a file while hashing it and flushes the copy. A failed copy is removed: a full disk must not get fuller.
+pub(crate) fn copy_hashing(from: &Path, to: &Path) -> Result<(Digest, u64), StoreError> {
+    let mut source = File::open(from).map_err(StoreError::io("read", from))?;
+    let mut copy = || -> io::Result<(Digest, u64)> {
+        let mut target = File::create_new(to)?;
+        let hashed = hash_into(&mut source, &mut target)?;
+        target.sync_data()?;
+        Ok(hashed)
+    };
+    copy().map_err(|error| {
+        // The copy's own error is the one to report.
+        fs::remove_file(to).ok();
+        StoreError::io("copy into", to)(error)
+    })
+}
+
+fn hash_into(source: &mut dyn Read, target: &mut dyn Write) -> io::Result<(Digest, u64)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; CHUNK];
+    let mut bytes = 0;
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => return Ok((Digest::from_bytes(*hasher.finalize().as_bytes()), bytes)),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let chunk = buffer.get(..count).unwrap_or_default();
+        hasher.update(chunk);
+        target.write_all(chunk)?;
+        bytes += count as u64;
+    }
+}
+
+/// Makes a file read-only, gives it the pinned time, and flushes it.
+pub(crate) fn seal(path: &Path, mode: u32) -> Result<(), StoreError> {
+    let seal = || -> io::Result<()> {
+        // Stages may leave files without any permission; the owner may always change that.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_modified(pinned_time())?;
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()
+    };
+    seal().map_err(StoreError::io("seal", path))
+}
+
+/// Renews the change time of an object that is about to be relied upon, so that the collector leaves it alone.
+pub(crate) fn touch(path: &Path) -> Result<(), StoreError> {
+    let touch = || fs::set_permissions(path, path.metadata()?.permissions());
+    touch().map_err(StoreError::io("touch", path))
+}
+
+/// Removes a file or folder, read-only folders included. A missing one is fine.
+pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !metadata.is_dir() {
+        return fs::remove_file(path);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(path)? {
+        remove_all(&entry?.path())?;
+    }
+    fs::remove_dir(path)
+}
+
+/// Applies `work` to every item on a few threads and keeps the order. The first error in order wins.
+pub(crate) fn parallel<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R, StoreError> + Sync,
+) -> Result<Vec<R>, StoreError> {
+    // Flushing waits for the disk, so a few threads help even on one core.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(8).min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let size = items.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        let work = &work;
+        let parts: Vec<_> =
+            items.chunks(size).map(|part| scope.spawn(move || part.iter().map(work).collect::<Result<Vec<R>, _>>())).collect();
+        let mut all = Vec::with_capacity(items.len());
+        for part in parts {
+            all.extend(part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}

@@ -1,0 +1,195 @@
+//! Digests of files by their metadata, so that unchanged files are not read again.
+//!
+//! An entry is trusted only if device, inode, size, modification, and change time are equal and the file had been quiet for a
+//! while when it was hashed. Stores through a memory map may show in the times only half a minute later, and clocks tick
+//! coarsely; a recently written file is simply hashed once more. The clock is the file system's own.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, files};
+use crate::Digest;
+
+/// Linux writes dirty pages back after 30 s, looked at every 5 s; some slack on top.
+const QUIET_NS: i128 = 40_000_000_000;
+const TRIES: usize = 3;
+
+/// What identifies the state of a file without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified_ns: i128,
+    changed_ns: i128,
+}
+
+impl Stamp {
+    /// Looks at a file, following links.
+    pub fn of(path: &Path) -> Result<Self, StoreError> {
+        let metadata = path.metadata().map_err(StoreError::io("read", path))?;
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.size(),
+            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    fn last_touched(&self) -> i128 {
+        self.modified_ns.max(self.changed_ns)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Known {
+    stamp: Stamp,
+    digest: Digest,
+    hashed_at: i128,
+}
+
+/// The index of one project.
+#[derive(Debug)]
+pub struct StatIndex {
+    path: PathBuf,
+    now: i128,
+    known: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    entries: BTreeMap<(u64, u64), Known>,
+    changed: bool,
+}
+
+impl StatIndex {
+    /// Opens the index in a project's state folder. A damaged file counts as empty.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        files::make_folder(folder)?;
+        let path = folder.join("stat.idx");
+        let list: Vec<Known> = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let entries = list.into_iter().map(|known| ((known.stamp.device, known.stamp.inode), known)).collect();
+        let clock = folder.join("clock");
+        files::write_atomic(b"", &clock)?;
+        let now = Stamp::of(&clock)?.modified_ns;
+        Ok(Self { path, now, known: Mutex::new(Entries { entries, changed: false }) })
+    }
+
+    /// The digest and size of a file.
+    pub fn digest(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        for _ in 0..TRIES {
+            let before = Stamp::of(path)?;
+            if let Some(digest) = self.trusted(&before) {
+                return Ok((digest, before.bytes));
+            }
+            let (digest, bytes) = files::hash(path)?;
+            if Stamp::of(path)? == before {
+                self.remember(Known { stamp: before, digest, hashed_at: self.now });
+                return Ok((digest, bytes));
+            }
+        }
+        Err(StoreError::Unsupported { path: path.to_owned(), reason: "it is being written while it is read" })
+    }
+
+    fn trusted(&self, stamp: &Stamp) -> Option<Digest> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.entries.get(&(stamp.device, stamp.inode))?;
+        (entry.stamp == *stamp && stamp.last_touched() < entry.hashed_at - QUIET_NS).then_some(entry.digest)
+    }
+
+    /// Whether a file that looks like `stamp` was hashed to `digest` in that very state.
+    pub(crate) fn vouches(&self, stamp: &Stamp, digest: &Digest) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = known.entries.get(&(stamp.device, stamp.inode));
+        entry.is_some_and(|entry| entry.stamp == *stamp && entry.digest == *digest)
+    }
+
+    fn remember(&self, entry: Known) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entries.insert((entry.stamp.device, entry.stamp.inode), entry);
+        known.changed = true;
+    }
+
+    /// Writes the index if it changed.
+    pub fn save(&self) -> Result<(), StoreError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.changed {
+            return Ok(());
+        }
+        let list: Vec<&Known> = known.entries.values().collect();
+        let bytes = serde_json::to_vec(&list).map_err(|source| StoreError::Record { path: self.path.clone(), source })?;
+        files::write_atomic(&bytes, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    /// A quiet file would be trusted, so an edit that restores the times must show in the change time.
+    #[test]
+    fn an_edit_of_equal_size_with_restored_times_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        let old = SystemTime::now() - Duration::from_hours(1);
+        let write = |text: &str| {
+            fs::write(&file, text).unwrap();
+            fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+        };
+        write("aaaa");
+        let index = StatIndex::open(&folder.path().join("state")).unwrap();
+        assert_eq!(index.digest(&file).unwrap().0, Digest::of(b"aaaa"));
+        write("bbbb");
+        assert_eq!(index.digest(&file).unwrap().0, Digest::of(b"bbbb"));
+    }
+
+    #[test]
+    fn a_quiet_file_is_trusted_and_a_young_one_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        fs::write(&file, "aaaa").unwrap();
+        let mut index = StatIndex::open(&folder.path().join("state")).unwrap();
+        let stamp = Stamp::of(&file).unwrap();
+        index.digest(&file).unwrap();
+        assert_eq!(index.trusted(&stamp), None);
+        index.now += QUIET_NS + 1_000_000_000;
+        index.digest(&file).unwrap();
+        assert_eq!(index.trusted(&stamp), Some(Digest::of(b"aaaa")));
+        index.save().unwrap();
+        let again = StatIndex::open(&folder.path().join("state")).unwrap();
+        assert_eq!(again.trusted(&stamp), Some(Digest::of(b"aaaa")));
+    }
+
+    #[test]
+    fn only_the_state_that_was_hashed_is_vouched_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("data");
+        fs::write(&file, "aaaa").unwrap();
+        let index = StatIndex::open(&folder.path().join("state")).unwrap();
+        let (digest, _) = index.digest(&file).unwrap();
+        assert!(index.vouches(&Stamp::of(&file).unwrap(), &digest));
+        assert!(!index.vouches(&Stamp::of(&file).unwrap(), &Digest::of(b"bbbb")));
+        fs::write(&file, "bbbbb").unwrap();
+        assert!(!index.vouches(&Stamp::of(&file).unwrap(), &digest));
+    }
+
+    #[test]
+    fn a_damaged_index_counts_as_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("stat.idx"), "[{\"sta").unwrap();
+        let file = folder.path().join("data");
+        fs::write(&file, "x").unwrap();
+        assert_eq!(StatIndex::open(folder.path()).unwrap().digest(&file).unwrap(), (Digest::of(b"x"), 1));
+    }
+}

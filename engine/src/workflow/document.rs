@@ -1,0 +1,361 @@
+//! The shape of a workflow file. These structs are the one source of what is read, of the schema, and of its descriptions.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
+
+use super::duration::Period;
+use crate::{ArtifactKind, Secret};
+
+/// A workflow: a graph of stages. With `inputs` and `outputs` it is a component that other workflows use.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowDocument {
+    /// The version of the language: 1.
+    pub flow: Version,
+    /// What the workflow is called; the file's name if left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Values to set from outside with `-p NAME=VALUE`, or with `with:` when used as a component.
+    #[serde(default)]
+    pub params: BTreeMap<String, ParamDeclaration>,
+    /// Where all randomness starts; a stage may have its own in `with: {seed: …}`.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Settings of every stage that has none of its own.
+    #[serde(default)]
+    pub defaults: Defaults,
+    /// Artifacts that a component reads, named `inputs.NAME` by its stages.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, ComponentInput>,
+    /// Artifacts that a component gives to its user.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, ComponentOutput>,
+    /// The stages by name.
+    #[serde(default)]
+    pub stages: BTreeMap<String, StageDocument>,
+}
+
+/// The version of the workflow language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version;
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            1 => Ok(Self),
+            other => Err(de::Error::custom(format!("found version {other}, this flow reads version 1"))),
+        }
+    }
+}
+
+impl JsonSchema for Version {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"const": 1})
+    }
+}
+
+/// A typed value that can be set from outside.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParamDeclaration {
+    /// The type of its values.
+    #[serde(rename = "type")]
+    pub kind: ParamType,
+    /// The type of a list's items; `string` if left out.
+    #[serde(default)]
+    pub of: Option<ItemType>,
+    /// The value when none is given. Without one the parameter must be given.
+    #[serde(default)]
+    pub default: Option<Value>,
+    /// The smallest number allowed.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// The largest number allowed.
+    #[serde(default)]
+    pub max: Option<f64>,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub doc: Option<String>,
+}
+
+/// The type of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ParamType {
+    /// A text.
+    String,
+    /// A whole number.
+    Int,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+    /// A list of `of`.
+    List,
+}
+
+/// The type of a list's items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemType {
+    /// A text.
+    String,
+    /// A whole number.
+    Int,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+}
+
+/// Settings of every stage that has none of its own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Defaults {
+    /// How long an attempt may take.
+    #[serde(default)]
+    pub timeout: Option<Period>,
+    /// How often a failed attempt is repeated.
+    #[serde(default)]
+    pub retry: RetryDocument,
+}
+
+/// How often a failed attempt is repeated.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryDocument {
+    /// Repeats after a fault of the machine, such as a killed process or a full disk; 2 if left out.
+    #[serde(default)]
+    pub infra: Option<u32>,
+    /// Repeats after an error of the stage itself; none if left out.
+    #[serde(default)]
+    pub error: Option<u32>,
+    /// Wait before the first repeat, doubled each time; one second if left out.
+    #[serde(default)]
+    pub backoff: Option<Period>,
+}
+
+/// An artifact that a component reads.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentInput {
+    /// What it carries.
+    pub kind: ArtifactKind,
+    /// Whether it may be left out.
+    #[serde(default)]
+    pub optional: bool,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub doc: Option<String>,
+}
+
+/// An artifact that a component gives to its user.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentOutput {
+    /// The `stage.port` of the component that writes it.
+    pub from: String,
+    /// What it carries.
+    pub kind: ArtifactKind,
+    /// What it is for, for people.
+    #[serde(default)]
+    pub doc: Option<String>,
+}
+
+/// One stage.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StageDocument {
+    /// The kind of stage and its version, such as `data/clean@1`; `cmd@1` for a command; or the path of a component.
+    pub uses: String,
+    /// Where each input comes from: port to `stage.port`, or a list of them.
+    #[serde(default, rename = "in")]
+    pub inputs: BTreeMap<String, InputBinding>,
+    /// The configuration of the stage, or the parameters of a component. All of it counts for caching.
+    #[serde(default)]
+    pub with: Option<BTreeMap<String, Value>>,
+    /// Stages that must have finished first, without reading from them.
+    #[serde(default)]
+    pub needs: Texts,
+    /// A condition (CEL) over `params` and `stages`; the stage is skipped when it does not hold.
+    #[serde(default, rename = "if")]
+    pub condition: Option<String>,
+    /// Conditions (CEL) over `metrics`, `baseline`, `params` and `stages`, asked after the stage; its report is kept.
+    #[serde(default)]
+    pub gate: Texts,
+    /// What must hold of each metric, such as `rows: ">= 100"`; else the stage fails.
+    #[serde(default)]
+    pub expect: BTreeMap<String, String>,
+    /// How long an attempt may take.
+    #[serde(default)]
+    pub timeout: Option<Period>,
+    /// How often a failed attempt is repeated.
+    #[serde(default)]
+    pub retry: RetryDocument,
+    /// For `cmd@1`: the command and its arguments, with `${in.PORT}` and `${out.PORT}` for paths.
+    #[serde(default)]
+    pub run: Option<Vec<Scalar>>,
+    /// For `cmd@1`: files of the command by path or pattern. Their content counts for caching.
+    #[serde(default)]
+    pub code: Vec<String>,
+    /// For `cmd@1`: environment variables. The command sees no others but PATH and HOME.
+    #[serde(default)]
+    pub env: BTreeMap<String, EnvironmentValue>,
+    /// For `cmd@1`: what the command writes, by port.
+    #[serde(default)]
+    pub out: BTreeMap<String, OutputDeclaration>,
+    /// For `cmd@1`: files outside the project by path or pattern that the command reads. Their content counts for caching.
+    #[serde(default)]
+    pub external: Vec<String>,
+}
+
+/// One file or folder that a command writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputDeclaration {
+    /// Its path in the command's working folder.
+    pub path: String,
+    /// What it carries; `file` if left out.
+    #[serde(default = "file")]
+    pub kind: ArtifactKind,
+}
+
+fn file() -> ArtifactKind {
+    ArtifactKind::File
+}
+
+/// Where an input comes from: one `stage.port` or a list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputBinding {
+    /// The references in the order of the file.
+    pub from: Vec<String>,
+}
+
+/// One text or a list of texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Texts(pub Vec<String>);
+
+/// A text, also when written as a number or as true or false.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scalar(pub String);
+
+/// The value of an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvironmentValue {
+    /// Written in the file.
+    Text(String),
+    /// Read from the environment of `flow` when the command starts.
+    Secret(Secret),
+}
+
+/// Names what was found, for an error.
+fn found(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+fn texts<E: de::Error>(value: Value, what: &str) -> Result<Vec<String>, E> {
+    let wrong = |value: &Value| E::custom(format!("found {}, expected {what} or a list of them", found(value)));
+    match value {
+        Value::String(text) => Ok(vec![text]),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Value::String(text) => Ok(text),
+                other => Err(wrong(&other)),
+            })
+            .collect(),
+        other => Err(wrong(&other)),
+    }
+}
+
+impl<'de> Deserialize<'de> for InputBinding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        texts(Value::deserialize(deserializer)?, "`stage.port`").map(|from| Self { from })
+    }
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        texts(Value::deserialize(deserializer)?, "a text").map(Self)
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        scalar(&value).map(Self).ok_or_else(|| de::Error::custom(format!("found {}, expected a text", found(&value))))
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvironmentValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if let Some(text) = scalar(&value) {
+            return Ok(Self::Text(text));
+        }
+        serde_json::from_value(value.clone())
+            .map(Self::Secret)
+            .map_err(|_| de::Error::custom(format!("found {}, expected a text or `${{secrets.NAME}}`", found(&value))))
+    }
+}
+
+impl Serialize for EnvironmentValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Text(text) => text.serialize(serializer),
+            Self::Secret(secret) => secret.serialize(serializer),
+        }
+    }
+}
+
+macro_rules! schema {
+    ($type:ty, $name:literal, $($json:tt)+) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($($json)+)
+            }
+        }
+    };
+}
+
+schema!(InputBinding, "InputBinding", {
+    "description": "Where an input comes from: one `stage.port` or a list of them.",
+    "anyOf": [
+        {"type": "string", "pattern": "^[^.]+\\.[^.]+$"},
+        {"type": "array", "items": {"type": "string", "pattern": "^[^.]+\\.[^.]+$"}, "minItems": 1},
+    ],
+});
+schema!(Texts, "Texts", {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+});
+schema!(Scalar, "Scalar", {"type": ["string", "number", "boolean"]});
+schema!(EnvironmentValue, "EnvironmentValue", {"type": ["string", "number", "boolean"]});

@@ -1,0 +1,245 @@
+//! A laboratory for runs: a project and a store in a temporary folder, toy stages, and this test binary as the runner.
+
+#![expect(dead_code, reason = "each test binary uses its own part of the laboratory")]
+#![expect(clippy::unwrap_used, reason = "a laboratory that cannot be set up fails its test")]
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use flow_engine::{
+    Digest, Locate, Located, SourceError, SourceResolver, StageRegistry,
+    context::Site,
+    plan::{Plan, PlanRequest},
+    project::Project,
+    run::{
+        Entry, Event, History, Observer, Outcome, Run, RunId, RunOptions, RunRequest, RunState, RunSummary, RunnerProgram,
+        StageProgress, StageState, StageStatus, Start, exec_stage,
+    },
+    testing::toys,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What the re-executed test binary is asked to do.
+const RUNNER: &str = "exec-stage";
+const ENGINE: &str = "engine";
+
+/// The body of the test named `role`: the runner or the engine when re-executed, nothing otherwise.
+pub(crate) fn play_role() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let after = |word: &str| arguments.iter().position(|argument| argument == word).map(|at| &arguments[at + 1..]);
+    if let Some([_, spec, ..]) = after(RUNNER) {
+        std::process::exit(i32::from(exec_stage(Path::new(spec), &registry())));
+    }
+    if let Some([root, store, run, ..]) = after(ENGINE) {
+        let lab = Lab { folder: None, root: PathBuf::from(root), store: PathBuf::from(store) };
+        let summary = lab.execute(&lab.start(run.parse().ok()), |_| {}).unwrap();
+        std::process::exit(i32::from(summary.outcome != Outcome::Succeeded));
+    }
+}
+
+fn role(arguments: &[&str]) -> RunnerProgram {
+    let fixed = ["--exact", "role", "--nocapture", "--"];
+    RunnerProgram {
+        program: std::env::current_exe().unwrap(),
+        arguments: fixed.iter().chain(arguments).map(OsString::from).collect(),
+        environment: Vec::new(),
+    }
+}
+
+/// Toy stages and a resolver that copies `toy:PATH`.
+pub(crate) fn registry() -> StageRegistry {
+    toys().with_resolver(Arc::new(Copier))
+}
+
+struct Copier;
+
+impl SourceResolver for Copier {
+    fn scheme(&self) -> &'static str {
+        "toy"
+    }
+
+    fn locate(&self, request: &Locate<'_>) -> Result<Located, SourceError> {
+        let fail = |error: std::io::Error| SourceError { uri: request.uri.to_owned(), reason: error.to_string(), help: None };
+        let name = request.uri.trim_start_matches("toy:");
+        let copy = request.into.join(name);
+        std::fs::copy(request.base.join(name), &copy).map_err(fail)?;
+        (request.progress)(1, Some(1));
+        Ok(Located::Fetched(copy))
+    }
+}
+
+/// A project with a store.
+pub(crate) struct Lab {
+    folder: Option<TempDir>,
+    pub(crate) root: PathBuf,
+    pub(crate) store: PathBuf,
+}
+
+/// What a run showed.
+#[derive(Clone, Default)]
+pub(crate) struct Witness {
+    pub(crate) entries: Arc<Mutex<Vec<Entry>>>,
+    pub(crate) progress: Arc<Mutex<Vec<StageProgress>>>,
+}
+
+impl Observer for Witness {
+    fn event(&mut self, entry: &Entry, _: &RunState) {
+        self.entries.lock().unwrap().push(entry.clone());
+    }
+
+    fn progress(&mut self, progress: &StageProgress) {
+        self.progress.lock().unwrap().push(progress.clone());
+    }
+}
+
+impl Witness {
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.entries.lock().unwrap().iter().map(|entry| entry.event.clone()).collect()
+    }
+}
+
+impl Lab {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("project");
+        std::fs::create_dir(&root).unwrap();
+        Self { root, store: folder.path().join("store"), folder: Some(folder) }
+    }
+
+    /// Another project on the same store.
+    pub(crate) fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("project");
+        std::fs::create_dir(&root).unwrap();
+        Self { root, store: self.store.clone(), folder: Some(folder) }
+    }
+
+    pub(crate) fn project(&self) -> Arc<Project> {
+        Arc::new(Project {
+            root: self.root.clone(),
+            base: self.root.clone(),
+            workflow_file: self.root.join("workflow.yaml"),
+            lock_file: self.root.join("flow.lock"),
+            state: self.root.join(".flow"),
+            site: Site { registry: self.root.join("registry"), store: self.store.clone(), base: self.root.clone() },
+        })
+    }
+
+    /// Writes the workflow; JSON is YAML.
+    pub(crate) fn write(&self, stages: &Value) {
+        let document = serde_json::json!({"flow": 1, "name": "toys", "stages": stages});
+        std::fs::write(self.root.join("workflow.yaml"), serde_json::to_string_pretty(&document).unwrap()).unwrap();
+    }
+
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        let (project, registry) = (self.project(), registry());
+        let request = PlanRequest { project: &project, registry: &registry, params: &[], only: &[], limit: None };
+        Arc::new(Plan::load(&request).unwrap_or_else(|problems| panic!("{problems:?}")))
+    }
+
+    pub(crate) fn start(&self, resume: Option<RunId>) -> Start {
+        match resume {
+            Some(run) => Start::Resume(run),
+            None => Start::New(RunRequest { workflow_file: self.root.join("workflow.yaml"), ..RunRequest::default() }),
+        }
+    }
+
+    pub(crate) fn execute(
+        &self,
+        start: &Start,
+        change: impl FnOnce(&mut RunOptions),
+    ) -> Result<RunSummary, flow_engine::run::RunError> {
+        self.watch(start, change, &Witness::default())
+    }
+
+    pub(crate) fn watch(
+        &self,
+        start: &Start,
+        change: impl FnOnce(&mut RunOptions),
+        witness: &Witness,
+    ) -> Result<RunSummary, flow_engine::run::RunError> {
+        let mut options = RunOptions::new(start.clone()).unwrap();
+        options.runner = role(&[RUNNER]);
+        options.cpus = 2;
+        options.grace = Duration::from_millis(200);
+        change(&mut options);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let place = (self.project(), Arc::new(registry()));
+        runtime.block_on(Run::execute(self.plan(), place, options, vec![Box::new(witness.clone())]))
+    }
+
+    /// Writes and runs a workflow.
+    pub(crate) fn run(&self, stages: &Value) -> RunSummary {
+        self.write(stages);
+        self.execute(&self.start(None), |_| {}).unwrap()
+    }
+
+    /// Goes on with the latest run.
+    pub(crate) fn resume(&self) -> RunSummary {
+        let start = self.start(Some(self.latest()));
+        self.execute(&start, |_| {}).unwrap()
+    }
+
+    pub(crate) fn latest(&self) -> RunId {
+        History::of(&self.project()).find("latest").unwrap()
+    }
+
+    /// A new run, or the resumption of one, in a process of its own.
+    pub(crate) fn engine(&self, resume: Option<RunId>, environment: &[(&str, &str)]) -> Child {
+        let run = resume.map_or_else(|| "new".to_owned(), |run| run.to_string());
+        let program = role(&[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run]);
+        Command::new(program.program)
+            .args(program.arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Waits until a stage of the latest run is as wanted.
+    pub(crate) fn wait_for(&self, stage: &str, wanted: impl Fn(&StageState) -> bool) -> StageState {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_mins(1) {
+            let history = History::of(&self.project());
+            let latest = history.find("latest").and_then(|run| history.load(run)).ok();
+            if let Some(found) = latest.as_ref().and_then(|latest| latest.stage(stage))
+                && wanted(found)
+            {
+                return found.clone();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("stage {stage} never came to the wanted state");
+    }
+}
+
+pub(crate) fn stage<'a>(summary: &'a RunSummary, name: &str) -> &'a StageState {
+    &summary.stages.iter().find(|stage| stage.state.name == name).unwrap().state
+}
+
+pub(crate) fn ran(summary: &RunSummary, name: &str) -> bool {
+    stage(summary, name).status == StageStatus::Succeeded
+}
+
+pub(crate) fn cached(summary: &RunSummary, name: &str) -> bool {
+    matches!(stage(summary, name).status, StageStatus::Cached { .. })
+}
+
+/// Output digests of one stage.
+pub(crate) fn stage_digests(stage: &StageState) -> Vec<Digest> {
+    stage.outputs.values().map(|artifact| artifact.digest).collect()
+}
+
+/// Output digests of every stage.
+pub(crate) fn digests(summary: &RunSummary) -> BTreeMap<String, Vec<Digest>> {
+    summary.stages.iter().map(|stage| (stage.state.name.clone(), stage_digests(&stage.state))).collect()
+}
