@@ -1,0 +1,30 @@
+//! `flow check`.
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, text::near_here, ui::Tone};
+
+/// Check a workflow file and report every problem at once, without running anything
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  flow check
+  flow check workflows/quickstart.yaml --json")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+}
+
+pub(super) fn execute(args: &CheckArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
+    let (project, plan) = args.workflow.load(shell)?;
+    let (file, stages) = (near_here(&project.workflow_file), plan.order.len());
+    if shell.ui.json() {
+        crate::ui::document(&json!({ "workflow": plan.workflow, "file": file, "stages": stages, "problems": [] }));
+    } else {
+        let plural = if stages == 1 { "" } else { "s" };
+        let sign = shell.ui.out.tone(Tone::Good, "✓");
+        crate::ui::print(&format!("{sign} {}: {stages} stage{plural}, no problem\n", file.display()));
+    }
+    Ok(ExitStatus::Ok)
+}

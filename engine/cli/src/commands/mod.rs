@@ -1,0 +1,55 @@
+//! One command, one file: what it takes and what it does.
+
+pub(crate) mod approve;
+pub(crate) mod chat;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod exec_stage;
+pub(crate) mod gc;
+pub(crate) mod generate;
+pub(crate) mod graph;
+pub(crate) mod logs;
+pub(crate) mod models;
+pub(crate) mod plan;
+pub(crate) mod resume;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod serve;
+pub(crate) mod stages;
+pub(crate) mod status;
+pub(crate) mod why;
+
+mod ask;
+mod drive;
+mod find;
+
+use std::process::ExitCode;
+
+use crate::{CliError, Shell, args::Command};
+
+/// Does what the command line says.
+pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliError> {
+    let status = match command {
+        Command::Run(args) => run::execute(args, shell),
+        Command::Resume(args) => resume::execute(args, shell),
+        Command::Plan(args) => plan::execute(&args, shell),
+        Command::Check(args) => check::execute(&args, shell),
+        Command::Status(args) => status::execute(&args, shell),
+        Command::Logs(args) => logs::execute(&args, shell),
+        Command::Why(args) => why::execute(&args, shell),
+        Command::Graph(args) => graph::execute(&args, shell),
+        Command::Approve(args) => approve::approve(args, shell),
+        Command::Reject(args) => approve::reject(args, shell),
+        Command::Chat(args) => chat::execute(args, shell),
+        Command::Generate(args) => generate::execute(args, shell),
+        Command::Serve(args) => serve::execute(args, shell),
+        Command::Models(args) => models::execute(&args, shell),
+        Command::Stages(args) => stages::execute(&args, shell),
+        Command::Schema(args) => schema::execute(&args, shell),
+        Command::Gc(args) => gc::execute(&args, shell),
+        Command::Completions(args) => Ok(completions::execute(&args, shell)),
+        // The engine reads this code, not a person.
+        Command::ExecStage(args) => return Ok(exec_stage::execute(&args, shell)),
+    }?;
+    Ok(status.into())
+}

@@ -1,0 +1,47 @@
+//! `flow resume`.
+
+use clap::Args;
+use flow_engine::{
+    plan::{Plan, PlanRequest},
+    project::Project,
+    run::Start,
+};
+
+use super::{drive::Drive, find::Found};
+use crate::{CliError, ExitStatus, Shell, environment, progress::Detail};
+
+/// Go on with a run that was interrupted, killed, parked, or failed
+///
+/// Finished stages are not done again, a stage whose process is still alive is waited for, and training goes on from its
+/// last checkpoint.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  flow resume                  the latest run
+  flow resume 01JDF3           a run by the beginning or end of its name")]
+pub(crate) struct ResumeArgs {
+    /// The run
+    #[arg(default_value = "latest")]
+    run: String,
+    /// Approve this stage in advance; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    approve: Vec<String>,
+    /// Say only what went wrong or waits
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) fn execute(args: ResumeArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
+    let Found { run, state, .. } = Found::run(shell, &args.run)?;
+    let request = state.request;
+    let project = Project::locate(&request.workflow_file, &environment)?;
+    let plan = Plan::load(&PlanRequest {
+        project: &project,
+        registry: &shell.registry,
+        params: &request.params,
+        only: &request.only,
+        limit: request.limit,
+    })?;
+    let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
+    Drive { plan, project, start: Start::Resume(run), approve: args.approve, detail }.go(shell)
+}

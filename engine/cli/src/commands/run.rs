@@ -1,0 +1,38 @@
+//! `flow run`.
+
+use clap::Args;
+use flow_engine::run::{RunRequest, Start};
+
+use super::drive::Drive;
+use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, progress::Detail};
+
+/// Run a workflow: what is cached is reused, what failed or changed is done again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  flow run                                     run workflow.yaml
+  flow run workflows/quickstart.yaml -p lr=1e-4
+  flow run --only split --limit 100            a smoke run up to one stage
+  flow run --approve approve                   approve in a script; the record says so")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    workflow: WorkflowArgs,
+    /// Approve this stage in advance; may be repeated
+    #[arg(long, value_name = "STAGE")]
+    approve: Vec<String>,
+    /// Say only what went wrong or waits
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
+    let (project, plan) = args.workflow.load(shell)?;
+    let request = RunRequest {
+        workflow_file: project.workflow_file.clone(),
+        params: args.workflow.params,
+        only: args.workflow.only,
+        limit: args.workflow.limit,
+    };
+    let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
+    Drive { plan, project, start: Start::New(request), approve: args.approve, detail }.go(shell)
+}

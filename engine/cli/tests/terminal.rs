@@ -1,0 +1,255 @@
+//! The command line end to end, with toy stages: exit codes, summaries, JSON, approvals, and explanations.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+const WORKFLOW: &str = "\
+flow: 1
+name: greet
+params:
+  word: {type: string, default: hello}
+  least: {type: float, default: 0.5}
+stages:
+  first: {uses: toy/emit@1, with: {text: \"${params.word}\"}}
+  second: {uses: toy/emit@1, with: {text: there}}
+  both: {uses: toy/concat@1, in: {parts: [first.out, second.out]}}
+  judge:
+    uses: toy/judge@1
+    in: {in: both.out}
+    with: {metrics: {f1: 0.9}}
+    gate: [\"metrics.f1 >= params.least\"]
+  last: {uses: toy/concat@1, in: {parts: [both.out]}, needs: [judge], with: {separator: x}}
+";
+
+/// A project folder and a clean environment.
+struct Terminal {
+    folder: tempfile::TempDir,
+}
+
+/// What a command left behind.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Terminal {
+    fn with(workflow: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("workflow.yaml"), workflow).unwrap();
+        Self { folder }
+    }
+
+    #[must_use = "assert the exit code"]
+    fn flow(&self, arguments: &[&str]) -> Ended {
+        let output = Command::new(program())
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("USER", "ada")
+            .env("COLUMNS", "120")
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn run_folder(&self) -> PathBuf {
+        let runs = std::fs::read_dir(self.path(".flow/runs")).unwrap();
+        runs.map(|entry| entry.unwrap().path()).max().unwrap()
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn ends(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Self {
+        assert!(self.out.contains(text), "no {text:?} in stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    fn warns(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "no {text:?} in stderr:\n{}", self.err);
+        self
+    }
+
+    fn json(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// The example that cargo builds beside this test.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).unwrap();
+    profile.join("examples/toyflow")
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn a_run_ends_with_a_summary_and_a_page_and_the_next_is_cached() {
+    let terminal = Terminal::with(WORKFLOW);
+    let first = terminal.flow(&["run"]).ends(0).says("greet succeeded").says("metrics.f1 >= params.least").says("5 ran");
+    assert!(first.out.lines().any(|line| words(line).starts_with(&["✓", "judge", "ran"])), "{}", first.out);
+    let page = std::fs::read_to_string(terminal.run_folder().join("index.html")).unwrap();
+    for part in ["<svg", "greet", "judge", "reports/judge/report.html", "metrics.f1 &gt;= params.least"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<script"));
+    terminal.flow(&["run"]).ends(0).says("5 cached");
+    terminal.flow(&["why", "both"]).ends(0).says("both was cached");
+}
+
+#[test]
+fn why_names_the_changed_parameter_with_both_values() {
+    let terminal = Terminal::with(WORKFLOW);
+    terminal.flow(&["run"]).ends(0).says("succeeded");
+    terminal.flow(&["plan", "-p", "word=goodbye"]).ends(0).says("params.text changed: \"hello\" -> \"goodbye\"");
+    terminal.flow(&["run", "-p", "word=goodbye"]).ends(0).says("4 ran").says("1 cached");
+    terminal.flow(&["why", "first"]).ends(0).says("first re-ran because params.text changed: \"hello\" -> \"goodbye\"");
+    terminal.flow(&["why", "both"]).ends(0).says("input parts changed");
+}
+
+#[test]
+fn a_gate_out_of_reach_ends_with_four_and_keeps_the_report() {
+    let terminal = Terminal::with(WORKFLOW);
+    terminal.flow(&["run", "-p", "least=0.99"]).ends(4).says("did not meet its gate").says("✗");
+    assert!(terminal.run_folder().join("reports/judge/report.html").exists());
+}
+
+#[test]
+fn a_failed_stage_ends_with_one_and_says_what_to_do() {
+    let workflow = "flow: 1\nname: broken\nstages:\n  boom: {uses: toy/fail@1}\n";
+    let terminal = Terminal::with(workflow);
+    let failed = terminal.flow(&["run"]).ends(1).says("broken failed").says("flow resume").warns("this toy fails on purpose");
+    assert!(failed.err.contains("help: use toy/emit"), "{}", failed.err);
+    terminal.flow(&["status"]).ends(0).says("failed").says("flow resume");
+}
+
+#[test]
+fn a_parked_run_is_approved_by_command_and_goes_on() {
+    let workflow = "\
+flow: 1
+name: careful
+stages:
+  text: {uses: toy/emit@1, with: {text: hello}}
+  approve: {uses: toy/decide@1, in: {review: [text.out]}}
+  after: {uses: toy/emit@1, needs: [approve], with: {text: bye}}
+";
+    let terminal = Terminal::with(workflow);
+    terminal.flow(&["run"]).ends(5).says("flow approve approve").warns("waits for approval of text.out");
+    terminal.flow(&["status"]).ends(0).says("needs approval").says("flow approve approve");
+    terminal.flow(&["approve", "approve", "--comment", "fine"]).ends(0).says("✓ approved approve by ada").says("flow resume");
+    terminal.flow(&["resume"]).ends(0).says("careful succeeded");
+    terminal.flow(&["run"]).ends(0).says("3 cached");
+    terminal.flow(&["reject", "text"]).ends(2).warns("does not wait for a decision");
+}
+
+#[test]
+fn an_approval_in_advance_and_a_rejection_are_recorded() {
+    let workflow = "flow: 1\nname: c\nstages:\n  t: {uses: toy/emit@1}\n  ok: {uses: toy/decide@1, in: {review: [t.out]}}\n";
+    let terminal = Terminal::with(workflow);
+    terminal.flow(&["run", "--approve", "ok"]).ends(0).says("succeeded");
+    let other = Terminal::with(workflow);
+    other.flow(&["run"]).ends(5).says("flow approve ok");
+    other.flow(&["reject", "ok"]).ends(0).says("✗ rejected");
+    other.flow(&["resume"]).ends(1).warns("rejected");
+}
+
+#[test]
+fn an_invalid_workflow_ends_with_three_and_shows_every_problem() {
+    let terminal =
+        Terminal::with("flow: 1\nname: x\nstages:\n  a: {uses: toy/emitt@1}\n  b: {uses: toy/concat@1, in: {parts: [c.out]}}\n");
+    let checked = terminal.flow(&["check"]).ends(3).warns("toy/emit").warns("workflow.yaml:4");
+    assert!(checked.err.contains("help"), "{}", checked.err);
+    let json = terminal.flow(&["check", "--json"]).ends(3).json();
+    let problems = json[0]["error"]["problems"].as_array().unwrap();
+    assert!(problems.len() >= 2, "{problems:?}");
+    assert!(problems.iter().all(|problem| problem["line"].is_u64() && problem["help"].is_string()), "{problems:?}");
+}
+
+#[test]
+fn json_events_come_line_by_line_and_end_with_the_summary() {
+    let terminal = Terminal::with(WORKFLOW);
+    let lines = terminal.flow(&["run", "--json"]).ends(0).json();
+    assert_eq!(lines[0]["event"]["type"], "run-started");
+    assert_eq!(lines.last().unwrap()["summary"]["outcome"], "succeeded");
+    let status = terminal.flow(&["status", "--json"]).ends(0).json();
+    assert_eq!(status[0]["state"]["stages"].as_array().unwrap().len(), 5);
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_two() {
+    let terminal = Terminal::with(WORKFLOW);
+    for arguments in [&["fly"][..], &["run", "-p", "x"], &["run", "none.yaml"], &["why", "first"], &["status", "x", "--all"]] {
+        terminal.flow(arguments).ends(2).warns("");
+    }
+    terminal.flow(&["run"]).ends(0).says("succeeded");
+    terminal.flow(&["status", "nosuchrun"]).ends(2).warns("nosuchrun");
+    terminal.flow(&["logs", "--stage", "none"]).ends(2).warns("its stages are first");
+    terminal.flow(&["models", "show", "x@1"]).ends(2).warns("there is no model");
+}
+
+#[test]
+fn graphs_come_in_three_forms() {
+    let terminal = Terminal::with(WORKFLOW);
+    terminal.flow(&["graph"]).ends(0).says("flowchart TD").says("-->|\"out\"|");
+    terminal.flow(&["graph", "--format", "dot"]).ends(0).says("\"judge\" -> \"last\" [style=dashed];");
+    terminal.flow(&["graph", "--format", "svg", "-o", "graph.svg"]).ends(0).says("");
+    assert!(std::fs::read_to_string(terminal.path("graph.svg")).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn reference_schema_and_help_are_printed() {
+    let terminal = Terminal::with(WORKFLOW);
+    terminal.flow(&["stages"]).ends(0).says("toy/concat@1");
+    terminal.flow(&["stages", "toy/emit"]).ends(0).says("How often to write it.").says("out (file)").says("default 1");
+    terminal.flow(&["stages", "toy/nothing"]).ends(2).warns("known kinds are");
+    terminal.flow(&["schema"]).ends(0).says("toy/emit");
+    terminal.flow(&["--help"]).ends(0).says("Run a workflow:").says("Exit codes:");
+    terminal.flow(&["run", "--help"]).ends(0).says("Examples:");
+    terminal.flow(&["--version"]).ends(0).says("flow ");
+    terminal.flow(&["completions", "bash"]).ends(0).says("flow");
+    terminal.flow(&["gc"]).ends(0).says("freed 0 B");
+}
+
+#[test]
+fn a_prompt_is_answered() {
+    let terminal = Terminal::with(WORKFLOW);
+    let answered = terminal.flow(&["generate", "parrot@1", "-p", "say this"]).ends(0);
+    assert_eq!(answered.out, "say this\n");
+    let json = terminal.flow(&["generate", "parrot@1", "-p", "say this", "--json"]).ends(0).json();
+    assert_eq!(json[0]["completion_tokens"], 2);
+    terminal.flow(&["serve", "parrot@1"]).ends(1).warns("name another port");
+}
+
+#[test]
+fn commands_find_the_project_by_flag() {
+    let terminal = Terminal::with(WORKFLOW);
+    terminal.flow(&["run"]).ends(0).says("succeeded");
+    std::fs::create_dir(terminal.path("elsewhere")).unwrap();
+    terminal.flow(&["status", "--project", "elsewhere"]).ends(2).warns("there is no run in");
+    terminal.flow(&["status", "--project", "."]).ends(0).says("greet succeeded");
+    assert!(Path::new(&terminal.run_folder()).join("summary.json").exists());
+}
