@@ -1,6 +1,6 @@
 //! The port through which evaluation, chat, and the server ask a model for text, whatever runs it.
 
-use std::{ops::ControlFlow, path::Path};
+use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 /// A model that continues token sequences.
 pub trait Generate: Send {
@@ -14,7 +14,12 @@ pub trait Generate: Send {
     fn encode(&self, text: &str) -> Result<Vec<u32>, GenerateError>;
 
     /// Decodes ids to text, special tokens skipped.
-    fn decode(&self, ids: &[u32]) -> Result<String, GenerateError>;
+    fn decode(&self, ids: &[u32]) -> Result<String, GenerateError> {
+        (self.decoder())(ids)
+    }
+
+    /// The function behind [`Generate::decode`], to be called while the model is busy generating.
+    fn decoder(&self) -> Decoder;
 
     /// Continues every prompt until a stop token, a limit, or [`ControlFlow::Break`] from `on_token` (prompt index, id).
     /// Greedy output does not depend on the other prompts of the batch.
@@ -25,6 +30,9 @@ pub trait Generate: Send {
         on_token: &mut dyn FnMut(usize, u32) -> ControlFlow<()>,
     ) -> Result<Vec<Completion>, GenerateError>;
 }
+
+/// Decodes ids to text, special tokens skipped.
+pub type Decoder = Arc<dyn Fn(&[u32]) -> Result<String, GenerateError> + Send + Sync>;
 
 /// Opens a model for generation. The composition root says which one.
 pub trait LoadModel: Send + Sync + 'static {
