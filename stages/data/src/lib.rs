@@ -1,1 +1,30 @@
-//! Stub.
+//! The data and Responsible-AI stages: raw text in, curated, audited, and split rows out. The only crate that names polars.
+//!
+//! Each stage is a shell around functions of `flow-text`: it reads batches of rows, maps them in parallel, writes them in
+//! order, and accounts for every row in a `tally::Tally`. The bytes written never depend on the number of threads.
+
+pub mod bias;
+pub mod clean;
+pub mod dedup;
+mod field;
+pub mod ingest;
+pub mod pii;
+mod sample;
+pub mod split;
+mod tally;
+#[cfg(test)]
+mod testing;
+
+use flow_engine::StageRegistry;
+
+/// Adds every stage of this crate.
+#[must_use]
+pub fn register(registry: StageRegistry) -> StageRegistry {
+    registry
+        .with::<ingest::Ingest>()
+        .with::<clean::Clean>()
+        .with::<dedup::Dedup>()
+        .with::<pii::Pii>()
+        .with::<bias::Bias>()
+        .with::<split::Split>()
+}
