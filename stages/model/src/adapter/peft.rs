@@ -1,0 +1,126 @@
+//! Adapters as PEFT folders: `adapter_config.json` and `adapter_model.safetensors`.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::{Value, json};
+
+use super::{
+    Adapter, LayerAdapter, Lora,
+    stored::{CONFIG, PREFIX, StoredAdapter, WEIGHTS},
+};
+use crate::{
+    ModelConfig, ModelError,
+    weights::{Named, Stored, write_atomic, write_tensors},
+};
+
+impl Adapter {
+    /// Writes a PEFT folder. `base` is what `adapter_config.json` names as the base model.
+    pub fn save(&self, folder: &Path, base: &str) -> Result<(), ModelError> {
+        std::fs::create_dir_all(folder).map_err(|source| ModelError::Write { path: folder.to_owned(), source })?;
+        let tensors: Result<Vec<Named>, ModelError> = self
+            .parameters()
+            .map(|(path, matrix)| {
+                let read = matrix.clone().inner().try_into_vec_as::<f32>();
+                let values = read.map_err(|error| ModelError::format(folder, format!("{path}: {error:?}")))?;
+                Ok((format!("{PREFIX}{path}.weight"), matrix.dims().to_vec(), values))
+            })
+            .collect();
+        write_tensors(&folder.join(WEIGHTS), &tensors?)?;
+        let config = format!("{:#}\n", self.to_peft(base));
+        write_atomic(&folder.join(CONFIG), config.as_bytes())
+    }
+
+    fn to_peft(&self, base: &str) -> Value {
+        let targets: Vec<&str> = self.config.targets.iter().map(|target| target.name()).collect();
+        json!({
+            "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": true,
+            "r": self.config.rank, "lora_alpha": self.config.alpha, "lora_dropout": self.config.dropout,
+            "target_modules": targets, "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true,
+            "use_rslora": false, "use_dora": false, "modules_to_save": null, "rank_pattern": {}, "alpha_pattern": {},
+        })
+    }
+
+    /// Reads a PEFT folder and checks it against the network it will be laid over.
+    pub fn load(folder: &Path, model: &ModelConfig, device: &Device) -> Result<Self, ModelError> {
+        let stored = StoredAdapter::open(folder, model)?;
+        let matrix =
+            |stored: &Stored| Tensor::from_data(TensorData::new(stored.to_f32(), [stored.rows(), stored.columns()]), device);
+        let layers = stored.layers.iter().enumerate().map(|(index, pairs)| LayerAdapter {
+            index,
+            scale: stored.config.scale(),
+            pairs: pairs.iter().map(|(target, (a, b))| (*target, Lora { a: matrix(a), b: matrix(b) })).collect(),
+        });
+        Ok(Self { layers: layers.collect(), config: stored.config })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapter::{LoraConfig, Target, stored::read_config};
+    use crate::weights::config::tests::tiny;
+
+    fn config() -> LoraConfig {
+        LoraConfig { rank: 4, alpha: 8.0, dropout: 0.1, targets: [Target::QProj, Target::DownProj].into() }
+    }
+
+    fn values(adapter: &Adapter) -> Vec<(String, Vec<f32>)> {
+        let read = |matrix: &Tensor<2>| matrix.clone().try_into_vec_as::<f32>().expect("floats");
+        adapter.parameters().map(|(path, matrix)| (path, read(matrix))).collect()
+    }
+
+    #[test]
+    fn a_folder_round_trips() {
+        let (folder, device) = (tempfile::tempdir().expect("a temporary folder"), Device::flex());
+        let adapter = Adapter::init(config(), &tiny(), 5, &device);
+        adapter.save(folder.path(), "some/base").expect("saved");
+        let read = Adapter::load(folder.path(), &tiny(), &device).expect("valid");
+        assert_eq!(read.config(), adapter.config());
+        assert_eq!(values(&read), values(&adapter));
+        let text = std::fs::read_to_string(folder.path().join(CONFIG)).expect("readable");
+        assert!(text.contains("some/base"));
+    }
+
+    #[test]
+    fn a_fresh_adapter_is_uniform_times_zero() {
+        let adapter = Adapter::init(config(), &tiny(), 5, &Device::flex());
+        for (path, values) in values(&adapter) {
+            let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let bound = if path.contains("q_proj") { 1.0 / 32.0_f32.sqrt() } else { 1.0 / 48.0_f32.sqrt() };
+            if path.ends_with("lora_B") {
+                assert!(largest == 0.0, "{path}");
+            } else {
+                assert!(largest <= bound && largest > 0.9 * bound, "{path}: {largest}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_network_is_refused() {
+        let (folder, device) = (tempfile::tempdir().expect("a temporary folder"), Device::flex());
+        Adapter::init(config(), &tiny(), 5, &device).save(folder.path(), "base").expect("saved");
+        let wider = ModelConfig { hidden_size: 64, ..tiny() };
+        assert!(matches!(Adapter::load(folder.path(), &wider, &device), Err(ModelError::Shape { .. })));
+        let deeper = ModelConfig { layers: 3, ..tiny() };
+        assert!(matches!(Adapter::load(folder.path(), &deeper, &device), Err(ModelError::MissingTensor { .. })));
+    }
+
+    #[test]
+    fn variants_are_refused_by_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join(CONFIG);
+        let adapter = Adapter::init(config(), &tiny(), 5, &Device::flex());
+        let mut value = adapter.to_peft("base");
+        value["use_dora"] = json!(true);
+        std::fs::write(&path, value.to_string()).expect("written");
+        assert!(read_config(&path).expect_err("DoRA").to_string().contains("DoRA"));
+        value["use_dora"] = json!(false);
+        value["target_modules"] = json!(["query_key_value"]);
+        std::fs::write(&path, value.to_string()).expect("written");
+        assert!(read_config(&path).expect_err("Falcon").to_string().contains("query_key_value"));
+        value["target_modules"] = json!("all-linear");
+        std::fs::write(&path, value.to_string()).expect("written");
+        assert_eq!(read_config(&path).expect("valid").targets.len(), 7);
+    }
+}

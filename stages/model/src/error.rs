@@ -1,0 +1,145 @@
+//! What can go wrong between a model on disk and a model that runs.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use flow_engine::StageError;
+use flow_text::generate::GenerateError;
+
+/// A model, an adapter, or a device that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file cannot be opened or read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The bytes are not what their name promises.
+    #[error("cannot use {}: {reason}", path.display())]
+    Format {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and where.
+        reason: String,
+    },
+    /// A pickle would run code when opened.
+    #[error("refused to open {}: a pickle can run any code", path.display())]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A network this crate does not know.
+    #[error("cannot run model type {found:?} of {}", path.display())]
+    Architecture {
+        /// The file that names it.
+        path: PathBuf,
+        /// What it names.
+        found: String,
+    },
+    /// Weights are missing.
+    #[error("cannot find tensor {name} in {}", path.display())]
+    MissingTensor {
+        /// The model.
+        path: PathBuf,
+        /// The tensor's Hugging Face name.
+        name: String,
+    },
+    /// There are weights that nothing would use.
+    #[error("cannot place tensor {name} of {}", path.display())]
+    ExtraTensor {
+        /// The model.
+        path: PathBuf,
+        /// The first such tensor.
+        name: String,
+    },
+    /// A tensor does not fit the configuration.
+    #[error("cannot use tensor {name} of {}: shape {found:?}, expected {expected:?}", path.display())]
+    Shape {
+        /// The model.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that the configuration asks for.
+        expected: Vec<usize>,
+    },
+    /// A device that is not there.
+    #[error("cannot use device {spec:?}: {reason}")]
+    Device {
+        /// What was asked for.
+        spec: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The tokenizer cannot be built.
+    #[error("cannot use the tokenizer of {}: {reason}", path.display())]
+    Tokenizer {
+        /// The model.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl ModelError {
+    /// Makes a [`ModelError::Format`].
+    pub fn format(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Format { path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// Says what the reader can do next.
+    pub fn help(&self) -> Option<String> {
+        let text = match self {
+            Self::Pickle { .. } => "use the repository's .safetensors files, or convert the checkpoint with `save_pretrained`",
+            Self::Architecture { .. } => "models of the Llama family run: model_type \"llama\" or \"mistral\"",
+            Self::MissingTensor { .. } | Self::ExtraTensor { .. } | Self::Shape { .. } => {
+                "the weights and config.json must come from the same model"
+            }
+            Self::Device { .. } => "use `device: cpu`, or `device: auto` to take a GPU only where there is one",
+            Self::Read { .. } | Self::Write { .. } | Self::Format { .. } | Self::Tokenizer { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl From<ModelError> for StageError {
+    fn from(error: ModelError) -> Self {
+        let made = match &error {
+            ModelError::Read { source, .. } | ModelError::Write { source, .. } => {
+                Self::resource(error.to_string()).because(source)
+            }
+            ModelError::Device { .. } => Self::resource(error.to_string()),
+            _ => Self::input(error.to_string()),
+        };
+        match error.help() {
+            Some(help) => made.help(help),
+            None => made,
+        }
+    }
+}
+
+impl From<ModelError> for GenerateError {
+    fn from(error: ModelError) -> Self {
+        let cause = match &error {
+            ModelError::Read { source, .. } | ModelError::Write { source, .. } => format!(": {source}"),
+            _ => String::new(),
+        };
+        Self { message: format!("{error}{cause}"), help: error.help() }
+    }
+}

@@ -1,0 +1,75 @@
+//! Several projections of one input, each with the adapter's pair that belongs to it.
+
+use super::kernel::{Output, product};
+use crate::{Checkpoint, ModelError, Target, adapter::StoredAdapter, weights::Stored};
+
+/// Weights that share an input, one under another.
+pub(super) struct Projection {
+    weights: Vec<Stored>,
+    /// Pairs by weight.
+    pairs: Vec<Option<Pair>>,
+}
+
+struct Pair {
+    a: Stored,
+    b: Stored,
+    scale: f32,
+}
+
+impl Projection {
+    pub(super) fn plain(weight: Stored) -> Self {
+        Self { weights: vec![weight], pairs: vec![None] }
+    }
+
+    /// Joins projections of block `layer`.
+    #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
+    pub(super) fn of(
+        checkpoint: &Checkpoint,
+        adapter: Option<&StoredAdapter>,
+        layer: usize,
+        targets: &[Target],
+    ) -> Result<Self, ModelError> {
+        let weight = |target: &Target| checkpoint.tensor(&format!("{}.weight", target.path(layer))).cloned();
+        let pair = |target: &Target| {
+            let adapter = adapter?;
+            let (a, b) = adapter.layers.get(layer)?.get(target)?.clone();
+            Some(Pair { a, b, scale: adapter.config.scale() as f32 })
+        };
+        let weights = targets.iter().map(weight).collect::<Result<_, _>>()?;
+        Ok(Self { weights, pairs: targets.iter().map(pair).collect() })
+    }
+
+    /// Multiplies `[rows, in]`; the result is transposed: `[out, rows]`.
+    pub(super) fn apply(&self, input: &[f32]) -> Vec<f32> {
+        let weights: Vec<&Stored> = self.weights.iter().collect();
+        let columns = weights.first().map_or(1, |weight| weight.columns());
+        let rows = input.len() / columns;
+        let total: usize = weights.iter().map(|weight| weight.rows()).sum();
+        let mut out = vec![0.0; total * rows];
+        product(&weights, input, &mut out, Output::Set);
+        let mut rest = out.as_mut_slice();
+        for (weight, pair) in weights.iter().zip(&self.pairs) {
+            let (own, after) = rest.split_at_mut(weight.rows() * rows);
+            rest = after;
+            if let Some(pair) = pair {
+                pair.add(input, rows, own);
+            }
+        }
+        out
+    }
+}
+
+impl Pair {
+    fn add(&self, input: &[f32], rows: usize, out: &mut [f32]) {
+        let rank = self.a.rows();
+        let mut narrow = vec![0.0; rank * rows];
+        product(&[&self.a], input, &mut narrow, Output::Set);
+        let mut turned = vec![0.0; rank * rows];
+        for (row, turned) in turned.chunks_exact_mut(rank).enumerate() {
+            for (index, value) in turned.iter_mut().enumerate() {
+                *value = narrow[index * rows + row] * self.scale;
+            }
+        }
+        product(&[&self.b], &turned, out, Output::Add);
+    }
+}

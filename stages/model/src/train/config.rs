@@ -1,0 +1,348 @@
+//! What `train/sft` accepts. Names and defaults are those of the field's trainers, cut to what is built.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    num::{NonZeroU32, NonZeroU64},
+};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::step::Recompute;
+use crate::{
+    LoraConfig, Target,
+    optimizer::{AdamWConfig, BelowOne},
+    schedule::ScheduleConfig,
+};
+
+/// Teach a language model from examples by LoRA: the base stays frozen, a small adapter learns.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SftConfig {
+    /// The model to teach: `pip:`, `hf:`, `file:`, or `registry:`, then where it is.
+    pub base: String,
+    /// What learns.
+    #[serde(default)]
+    pub method: MethodConfig,
+    /// How it learns.
+    #[serde(default)]
+    pub optim: OptimConfig,
+    /// How many rows one optimizer step sees.
+    #[serde(default)]
+    pub batch: BatchConfig,
+    /// How long it learns.
+    #[serde(default)]
+    pub duration: DurationConfig,
+    /// What is kept in memory.
+    #[serde(default)]
+    pub memory: MemoryConfig,
+    /// What a crash may cost.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+    /// Where tensors live: `auto`, `cpu`, `cuda`, or `cuda:N`.
+    #[serde(default = "auto")]
+    pub device: String,
+    /// Decides the adapter's first weights, the order of the rows, and dropout; the workflow's seed if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// The adapter.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MethodConfig {
+    /// The kind of adapter.
+    pub r#type: Method,
+    /// Rank of each update; more can learn more and costs more.
+    pub rank: NonZeroU32,
+    /// Scale of the update: it is multiplied by alpha / rank.
+    pub alpha: Positive,
+    /// Share of an adapted layer's inputs that is switched off at random while training.
+    pub dropout: BelowOne,
+    /// The matrices that get an update: `all_linear`, or names such as `[q_proj, v_proj]`.
+    pub targets: Targets,
+}
+
+impl Default for MethodConfig {
+    fn default() -> Self {
+        Self {
+            r#type: Method::Lora,
+            rank: count(16),
+            alpha: Positive(32.0),
+            dropout: BelowOne::default(),
+            targets: Targets::AllLinear,
+        }
+    }
+}
+
+impl MethodConfig {
+    /// The adapter's shape.
+    pub fn lora(&self) -> LoraConfig {
+        LoraConfig {
+            rank: self.rank.get() as usize,
+            alpha: self.alpha.get(),
+            dropout: self.dropout.get(),
+            targets: self.targets.set(),
+        }
+    }
+}
+
+/// The matrices that get an update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// Every matrix of every block.
+    AllLinear,
+    /// These matrices of every block.
+    Only(BTreeSet<Target>),
+}
+
+const ALL_LINEAR: &str = "all_linear";
+
+impl Targets {
+    fn set(&self) -> BTreeSet<Target> {
+        match self {
+            Self::AllLinear => BTreeSet::from(Target::ALL),
+            Self::Only(targets) => targets.clone(),
+        }
+    }
+}
+
+impl Serialize for Targets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::AllLinear => serializer.serialize_str(ALL_LINEAR),
+            Self::Only(targets) => targets.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Targets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TargetsVisitor)
+    }
+}
+
+struct TargetsVisitor;
+
+impl<'de> de::Visitor<'de> for TargetsVisitor {
+    type Value = Targets;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`all_linear`, or a list of matrices such as [q_proj, v_proj]")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Targets, E> {
+        if text == ALL_LINEAR { Ok(Targets::AllLinear) } else { Err(E::invalid_value(de::Unexpected::Str(text), &self)) }
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Targets, A::Error> {
+        let mut targets = BTreeSet::new();
+        while let Some(target) = list.next_element()? {
+            targets.insert(target);
+        }
+        if targets.is_empty() { Err(de::Error::invalid_length(0, &self)) } else { Ok(Targets::Only(targets)) }
+    }
+}
+
+impl JsonSchema for Targets {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Targets".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let target = generator.subschema_for::<Target>();
+        json_schema!({"anyOf": [{"const": ALL_LINEAR}, {"type": "array", "items": target, "minItems": 1}]})
+    }
+}
+
+/// Kinds of adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// A low-rank update beside each frozen matrix.
+    Lora,
+}
+
+/// The optimizer, AdamW.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimConfig {
+    /// The full learning rate.
+    pub lr: Positive,
+    /// Decay rates of the running means of the gradient and of its square.
+    pub betas: [BelowOne; 2],
+    /// Added to the root of the second mean.
+    pub eps: Positive,
+    /// Decoupled decay of the weights, times the learning rate.
+    pub weight_decay: BelowOne,
+    /// Longest gradient, over all parameters together; `null` switches clipping off.
+    pub max_grad_norm: Option<Positive>,
+    /// How the learning rate moves.
+    pub schedule: ScheduleConfig,
+}
+
+impl Default for OptimConfig {
+    fn default() -> Self {
+        Self {
+            lr: Positive(2e-4),
+            betas: [BelowOne::of(0.9), BelowOne::of(0.999)],
+            eps: Positive(1e-8),
+            weight_decay: BelowOne::default(),
+            max_grad_norm: Some(Positive(1.0)),
+            schedule: ScheduleConfig::default(),
+        }
+    }
+}
+
+impl OptimConfig {
+    /// The constants of the update rule.
+    pub fn adamw(&self) -> AdamWConfig {
+        AdamWConfig { betas: self.betas, eps: self.eps.get(), weight_decay: self.weight_decay.into() }
+    }
+}
+
+/// Rows per step.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchConfig {
+    /// Rows of one optimizer step.
+    pub global: NonZeroU32,
+    /// Rows that go through the network together; changes memory and speed, not what is learned.
+    pub micro: NonZeroU32,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self { global: count(32), micro: count(8) }
+    }
+}
+
+/// The end of training: whichever limit comes first.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DurationConfig {
+    /// Times every row is seen.
+    pub epochs: NonZeroU32,
+    /// Optimizer steps at most.
+    pub max_steps: Option<NonZeroU64>,
+}
+
+impl Default for DurationConfig {
+    fn default() -> Self {
+        Self { epochs: count(3), max_steps: None }
+    }
+}
+
+/// Memory against time.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryConfig {
+    /// What happens to activations; changes memory and speed, not what is learned.
+    pub recompute: Recompute,
+}
+
+/// Checkpoints, from which a stopped run goes on to the same bytes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Optimizer steps between two checkpoints.
+    pub every_steps: NonZeroU32,
+    /// Checkpoints kept.
+    pub keep: NonZeroU32,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every_steps: count(10), keep: count(2) }
+    }
+}
+
+/// A number above 0.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Positive(f64);
+
+impl Positive {
+    /// The plain number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Positive {
+    type Error = String;
+
+    fn try_from(value: f64) -> Result<Self, Self::Error> {
+        if value > 0.0 && value.is_finite() { Ok(Self(value)) } else { Err(format!("expected a number above 0, got {value}")) }
+    }
+}
+
+impl From<Positive> for f64 {
+    fn from(positive: Positive) -> Self {
+        positive.0
+    }
+}
+
+impl JsonSchema for Positive {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Positive".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "number", "exclusiveMinimum": 0.0})
+    }
+}
+
+fn auto() -> String {
+    "auto".to_owned()
+}
+
+/// A default that is not zero.
+fn count(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<SftConfig, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_the_base_is_required_and_defaults_survive_a_round_trip() {
+        let config = parse(r#"{"base": "file:model"}"#).unwrap();
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::to_string(&parse(&json).unwrap()).unwrap(), json);
+        assert_eq!(config.method.lora().targets.len(), 7);
+        assert!(json.contains(r#""lr":0.0002"#) && json.contains(r#""targets":"all_linear""#), "{json}");
+    }
+
+    #[test]
+    fn null_switches_clipping_off() {
+        let config = parse(r#"{"base": "file:model", "optim": {"max_grad_norm": null}}"#).unwrap();
+        assert_eq!(config.optim.max_grad_norm, None);
+    }
+
+    #[test]
+    fn targets_by_name() {
+        let config = parse(r#"{"base": "file:m", "method": {"targets": ["v_proj", "q_proj"]}}"#).unwrap();
+        assert_eq!(config.method.lora().targets, BTreeSet::from([Target::QProj, Target::VProj]));
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for wrong in [
+            r#"{"base": "file:m", "optim": {"lr": 0}}"#,
+            r#"{"base": "file:m", "optim": {"betas": [0.9, 1.0]}}"#,
+            r#"{"base": "file:m", "batch": {"global": 0}}"#,
+            r#"{"base": "file:m", "method": {"targets": "attention"}}"#,
+            r#"{"base": "file:m", "method": {"targets": []}}"#,
+            r#"{"base": "file:m", "learning_rate": 1}"#,
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong} was accepted");
+        }
+    }
+}

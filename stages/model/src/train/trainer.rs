@@ -1,0 +1,247 @@
+//! A training run without files: a network, an adapter, an optimizer, and the steps taken so far.
+
+use std::{collections::BTreeMap, panic::resume_unwind, thread};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use flow_rows::TokenRow;
+
+use super::step::{self, Pass, Recompute};
+use crate::{
+    Adapter, Dropout, Network,
+    batch::{self, Batch},
+    checkpoint::{Checkpoint, HostTensor, StepRecord},
+    optimizer::{AdamW, AdamWConfig, Gradients, Moments, Update, clip_factor},
+    rng::Rng,
+    schedule::Schedule,
+};
+
+/// Passes at the same time on the processor. A graphics card is filled by one.
+const LANES: usize = 2;
+
+/// How a run learns, but for the rows it sees.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainerOptions {
+    /// The update rule.
+    pub adamw: AdamWConfig,
+    /// The learning rate by step.
+    pub schedule: Schedule,
+    /// Longest gradient; `None` switches clipping off.
+    pub max_grad_norm: Option<f64>,
+    /// Rows that go through the network together.
+    pub micro: usize,
+    /// What happens to activations.
+    pub recompute: Recompute,
+    /// Seed of the dropout masks.
+    pub seed: u64,
+}
+
+/// Why a step could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// No row of the step has a supervised token.
+    #[error("step {step} has no supervised token")]
+    NothingSupervised {
+        /// The step, counted from 0.
+        step: usize,
+    },
+    /// The loss or the gradient is no longer a number.
+    #[error("training diverged at step {step}: loss {loss}, gradient norm {grad_norm}")]
+    Diverged {
+        /// The step, counted from 0.
+        step: usize,
+        /// Its loss.
+        loss: f64,
+        /// Its gradient norm.
+        grad_norm: f64,
+    },
+    /// A checkpoint belongs to another run.
+    #[error("checkpoint does not fit this run: tensor {name} is missing or has another shape")]
+    Foreign {
+        /// The first tensor that does not fit.
+        name: String,
+    },
+}
+
+/// A run between two steps.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    network: &'a Network,
+    adapter: Adapter,
+    optimizer: AdamW,
+    options: TrainerOptions,
+    history: Vec<StepRecord>,
+}
+
+impl<'a> Trainer<'a> {
+    /// Starts at step 0 from an adapter.
+    pub fn new(network: &'a Network, adapter: &Adapter, options: TrainerOptions) -> Self {
+        let optimizer = AdamW::new(options.adamw);
+        Self { network, adapter: adapter.detached(), optimizer, options, history: Vec::new() }
+    }
+
+    /// The frozen base.
+    pub fn network(&self) -> &'a Network {
+        self.network
+    }
+
+    /// The adapter as it is now.
+    pub fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// One record for each step taken.
+    pub fn history(&self) -> &[StepRecord] {
+        &self.history
+    }
+
+    /// The number of steps taken.
+    pub fn steps(&self) -> u64 {
+        self.history.len() as u64
+    }
+
+    /// Takes one optimizer step on all of `rows`. Its loss is the mean over their supervised tokens, however they are grouped.
+    pub fn step(&mut self, rows: &[TokenRow<'_>]) -> Result<StepRecord, TrainError> {
+        let step = self.history.len();
+        let supervised: u64 = rows.iter().map(batch::supervised).sum();
+        if supervised == 0 {
+            return Err(TrainError::NothingSupervised { step });
+        }
+        let (sum, gradients) = self.gradients(rows, 1.0 / float(supervised));
+        let (loss, grad_norm) = (sum / float(supervised), gradients.norm());
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            return Err(TrainError::Diverged { step, loss, grad_norm });
+        }
+        self.update(&gradients, grad_norm);
+        let record = StepRecord { loss, grad_norm, supervised };
+        self.history.push(record);
+        Ok(record)
+    }
+
+    /// Returns the summed loss of rows and the gradient of `factor` times it.
+    pub fn gradients(&self, rows: &[TokenRow<'_>], factor: f64) -> (f64, Gradients) {
+        let groups = batch::group(rows, self.options.micro);
+        let numbered: Vec<(usize, &[TokenRow<'_>])> = groups.iter().map(Vec::as_slice).enumerate().collect();
+        let mut gradients = Gradients::default();
+        let mut sum = 0.0;
+        let lanes = if self.network.device() == Device::flex() { LANES } else { 1 };
+        for lanes in numbered.chunks(lanes) {
+            // In the order of the groups, so that the sums do not depend on which lane ends first.
+            for (loss, part) in self.side_by_side(lanes, factor) {
+                sum += loss;
+                gradients.merge(part);
+            }
+        }
+        (sum, gradients)
+    }
+
+    /// Runs groups at the same time: burn computes everything but matrix products on one thread, so another pass fills the gap.
+    fn side_by_side(&self, groups: &[(usize, &[TokenRow<'_>])], factor: f64) -> Vec<(f64, Gradients)> {
+        let Some((first, others)) = groups.split_first() else { return Vec::new() };
+        thread::scope(|scope| {
+            let others: Vec<_> = others.iter().map(|group| scope.spawn(|| self.pass(*group, factor))).collect();
+            let mut results = vec![self.pass(*first, factor)];
+            results.extend(others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic))));
+            results
+        })
+    }
+
+    /// One pass of one group, with leaves of its own: passes that share none share no graph either.
+    fn pass(&self, (index, group): (usize, &[TokenRow<'_>]), factor: f64) -> (f64, Gradients) {
+        let mut gradients = Gradients::default();
+        let Some(batch) = Batch::new(group, &self.network.device()) else { return (0.0, gradients) };
+        let pass = Pass { factor, dropout: self.dropout(index), recompute: self.options.recompute };
+        let loss = step::backward(self.network, &self.adapter.tracked(), (&batch, pass), &mut gradients);
+        (loss, gradients)
+    }
+
+    /// The dropout of one group of this step: another mask for every group, the same one after a resume.
+    #[expect(clippy::cast_possible_truncation, reason = "a rate needs no more than 24 bits")]
+    fn dropout(&self, group: usize) -> Option<Dropout> {
+        let rate = self.adapter.config().dropout as f32;
+        let seed = Rng::named(self.options.seed, &format!("dropout {} {group}", self.history.len())).next_u64();
+        (rate > 0.0).then_some(Dropout { rate, seed })
+    }
+
+    fn update(&mut self, gradients: &Gradients, grad_norm: f64) {
+        let update = Update {
+            step: self.steps() + 1,
+            rate: self.options.schedule.rate(self.steps()),
+            clip: clip_factor(grad_norm, self.options.max_grad_norm),
+        };
+        let optimizer = &mut self.optimizer;
+        self.adapter = self.adapter.map(|name, parameter| match gradients.get(name) {
+            Some(gradient) => optimizer.step(name, parameter, gradient.clone(), &update),
+            None => parameter,
+        });
+    }
+
+    /// Everything a later process needs to go on.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut tensors: BTreeMap<String, HostTensor> = BTreeMap::new();
+        for (name, parameter) in self.adapter.parameters() {
+            tensors.insert(parameter_key(&name), to_host(parameter));
+        }
+        for (name, moments) in self.optimizer.moments() {
+            let [first, second] = moment_keys(name);
+            tensors.insert(first, to_host(&moments.first));
+            tensors.insert(second, to_host(&moments.second));
+        }
+        Checkpoint { tensors, history: self.history.clone() }
+    }
+
+    /// Goes on from a checkpoint of the same run.
+    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainError> {
+        let device = self.network.device();
+        let take = |name: String, like: &Tensor<2>| match checkpoint.tensors.get(&name) {
+            Some(stored) if stored.shape == like.dims() => Ok(to_device(stored, like.dims(), &device)),
+            _ => Err(TrainError::Foreign { name }),
+        };
+        let mut restored = BTreeMap::new();
+        let mut optimizer = AdamW::new(self.options.adamw);
+        for (name, parameter) in self.adapter.parameters() {
+            let [first, second] = moment_keys(&name);
+            if checkpoint.tensors.contains_key(&first) {
+                let moments = Moments { first: take(first, parameter)?, second: take(second, parameter)? };
+                optimizer.restore(name.clone(), moments);
+            }
+            restored.insert(name.clone(), take(parameter_key(&name), parameter)?);
+        }
+        self.adapter = self.adapter.map(|name, parameter| restored.remove(name).unwrap_or(parameter));
+        self.optimizer = optimizer;
+        self.history = checkpoint.history;
+        Ok(())
+    }
+}
+
+/// The mean negative log-likelihood of rows over all their supervised tokens, if they have any.
+pub fn mean_loss(network: &Network, adapter: Option<&Adapter>, rows: &[TokenRow<'_>], micro: usize) -> Option<f64> {
+    let supervised: u64 = rows.iter().map(batch::supervised).sum();
+    let mut sum = 0.0;
+    for group in batch::group(rows, micro) {
+        if let Some(batch) = Batch::new(&group, &network.device()) {
+            sum += step::losses(network, adapter, &batch).into_iter().map(f64::from).sum::<f64>();
+        }
+    }
+    (supervised > 0).then(|| sum / float(supervised))
+}
+
+fn parameter_key(name: &str) -> String {
+    format!("parameter/{name}")
+}
+
+fn moment_keys(name: &str) -> [String; 2] {
+    [format!("first/{name}"), format!("second/{name}")]
+}
+
+fn to_host(tensor: &Tensor<2>) -> HostTensor {
+    HostTensor { shape: tensor.dims().to_vec(), values: tensor.to_data().iter::<f32>().collect() }
+}
+
+fn to_device(stored: &HostTensor, shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(stored.values.clone(), shape), device)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "token counts stay far below 2^52")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,163 @@
+//! The stages of this crate on a tiny random model: from rows to tokens to an adapter to a verdict, across stops and bad input.
+
+#[cfg(test)]
+mod support;
+
+use flow_engine::{StageError, StageErrorKind};
+use flow_model::{evaluate::Suite, tokenize::Tokenize, train::Sft};
+use flow_rows::TokensReader;
+use serde_json::{Value, json};
+use support::{Bench, Log, MODEL, record, records, write_model, write_rows};
+
+fn tokenize(bench: &Bench, rows: &[flow_text::record::Record]) -> Log {
+    let log = Log::default();
+    write_rows(&bench.path("rows"), rows);
+    bench.run::<Tokenize>("tokens", json!({"model": MODEL}), &[("train", "rows")], &log).expect("rows become tokens");
+    log
+}
+
+fn change(config: &mut Value, changes: &Value) {
+    for (key, value) in changes.as_object().into_iter().flatten() {
+        config[key] = value.clone();
+    }
+}
+
+fn sft(bench: &Bench, name: &str, changes: &Value, log: &Log) -> Result<(), StageError> {
+    let mut config = json!({
+        "base": MODEL,
+        "device": "cpu",
+        "method": {"rank": 16, "alpha": 32},
+        "optim": {"lr": 0.01, "schedule": {"warmup": "5%"}},
+        "batch": {"global": 8, "micro": 4},
+        "duration": {"epochs": 100},
+        "checkpoint": {"every_steps": 3},
+    });
+    change(&mut config, changes);
+    bench.run::<Sft>(name, config, &[("train", "tokens.train"), ("validation", "tokens.train")], log)
+}
+
+fn suite(bench: &Bench, changes: &Value, log: &Log) -> Result<(), StageError> {
+    let mut config = json!({
+        "base": MODEL,
+        "device": "cpu",
+        "metrics": ["exact_match", "field_accuracy", "nll", "rougeLsum"],
+        "max_new_tokens": 40,
+        "batch": 5,
+    });
+    change(&mut config, changes);
+    bench.run::<Suite>("eval", config, &[("model", "sft.adapter"), ("data", "rows"), ("shots_from", "pool")], log)
+}
+
+#[test]
+fn a_model_learns_its_rows_and_the_evaluation_shows_it() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(8));
+    let log = Log::default();
+    sft(&bench, "sft", &json!({}), &log).unwrap();
+    assert!(log.metric("loss_first") > 3.0 && log.metric("loss_last") < 0.05, "{}", log.metric("loss_last"));
+    assert!(log.metric("validation_loss_last") < log.metric("validation_loss_first"));
+
+    write_rows(&bench.path("pool"), &records(12));
+    let log = Log::default();
+    suite(&bench, &json!({"shots": 2}), &log).unwrap();
+    log.expect("tuned_exact_match", 1.0);
+    log.expect("base_exact_match", 0.0);
+    log.expect("delta_exact_match_low95", 1.0);
+    log.expect("delta_shots_exact_match", 1.0);
+    assert!(log.metric("delta_nll_high95") < 0.0 && log.metric("tuned_nll") < 0.05);
+
+    let items = std::fs::read_to_string(bench.path("eval.items")).unwrap();
+    let items: Vec<Value> = items.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(items.len(), 8);
+    for item in &items {
+        assert_eq!(item["arms"]["tuned"]["text"], item["reference"]);
+        assert_eq!(item["arms"]["tuned"]["finish"], "stop");
+        assert_eq!(item["prompt"].as_array().unwrap().len(), 1);
+        assert!(item["arms"]["base_shots"]["scores"]["nll"].as_f64().unwrap() > 1.0);
+    }
+    assert!(bench.bytes("eval.report").contains_key("report.html"));
+}
+
+#[test]
+fn a_training_stage_stopped_anywhere_ends_with_the_same_bytes() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(20));
+    let short = json!({"duration": {"epochs": 3}, "method": {"rank": 4, "dropout": 0.1}});
+    sft(&bench, "straight", &short, &Log::default()).unwrap();
+    for stop in [1, 4, 8] {
+        let name = format!("stopped{stop}");
+        let log = Log { stop_after: Some(stop), ..Log::default() };
+        assert_eq!(sft(&bench, &name, &short, &log).unwrap_err().kind, StageErrorKind::Cancelled);
+        assert!(!bench.path(&format!("{name}.adapter")).exists());
+        let resumed = Log::default();
+        sft(&bench, &name, &short, &resumed).unwrap();
+        assert_eq!(resumed.seen.into_inner(), 9 - stop, "only the missing steps are taken");
+        for output in ["adapter", "report"] {
+            assert!(
+                bench.bytes(&format!("{name}.{output}")) == bench.bytes(&format!("straight.{output}")),
+                "{output} after {stop}"
+            );
+        }
+    }
+}
+
+#[test]
+fn tokens_are_the_same_twice_and_rows_without_an_answer_are_left_out() {
+    let bench = Bench::new();
+    let mut rows = records(5);
+    rows.push(flow_text::record::Record {
+        messages: rows[0].messages[..1].to_vec(),
+        row_id: "silent".to_owned(),
+        ..rows[0].clone()
+    });
+    let log = tokenize(&bench, &rows);
+    log.expect("rows", 5.0);
+    log.expect("rows_dropped", 1.0);
+    let first = bench.bytes("tokens.train");
+    std::fs::remove_dir_all(bench.path("rows")).unwrap();
+    tokenize(&bench, &rows);
+    assert!(bench.bytes("tokens.train") == first);
+    assert!(TokensReader::open(&bench.path("tokens.test")).unwrap().is_empty());
+    let report = String::from_utf8(bench.bytes("tokens.report")["report.json"].clone()).unwrap();
+    assert!(report.contains("silent") && report.contains("no token to learn from"), "{report}");
+}
+
+#[test]
+fn too_long_rows_are_dropped_cut_or_refused() {
+    let bench = Bench::new();
+    write_rows(&bench.path("rows"), &[record("short", "a", "b"), record("long", "a", &"b".repeat(100))]);
+    let run = |overflow: &str| {
+        let log = Log::default();
+        let config = json!({"model": MODEL, "max_length": 60, "overflow": overflow});
+        bench.run::<Tokenize>("tokens", config, &[("test", "rows")], &log).map(|()| log)
+    };
+    run("drop").unwrap().expect("rows_dropped", 1.0);
+    run("truncate").unwrap().expect("rows_truncated", 1.0);
+    let error = run("error").err().unwrap();
+    assert!(error.to_string().contains("long") && error.help.is_some(), "{error}");
+    let error =
+        bench.run::<Tokenize>("tokens", json!({"model": MODEL, "max_length": 1000}), &[("test", "rows")], &Log::default());
+    assert!(error.unwrap_err().message.contains("256"), "the model reads 256 tokens");
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let bench = Bench::new();
+    let error = bench.run::<Tokenize>("tokens", json!({"model": MODEL}), &[], &Log::default()).unwrap_err();
+    assert!(error.message.contains("no input"), "{error}");
+
+    tokenize(&bench, &records(4));
+    write_model(&bench.path("other"), "<|stop|>");
+    let error = sft(&bench, "sft", &json!({"base": "file:other"}), &Log::default()).unwrap_err();
+    assert!(error.message.contains("another tokenizer"), "{error}");
+
+    let error = sft(&bench, "sft", &json!({"optim": {"lr": 1e30, "schedule": {"warmup": 0}}}), &Log::default()).unwrap_err();
+    assert!(error.message.contains("diverged") && error.help.unwrap().contains("optim.lr"));
+
+    sft(&bench, "sft", &json!({"duration": {"epochs": 1}}), &Log::default()).unwrap();
+    write_rows(&bench.path("pool"), &records(5));
+    let error = suite(&bench, &json!({"shots": 2}), &Log::default()).unwrap_err();
+    assert!(error.message.contains("shots_from has 1"), "{error}");
+    let error = suite(&bench, &json!({"metrics": ["field_match"], "fields": ["team"]}), &Log::default()).unwrap_err();
+    assert!(error.message.contains("team"), "{error}");
+}
