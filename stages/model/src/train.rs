@@ -10,6 +10,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod validation;
 
 use std::{path::Path, time::Instant};
 
@@ -21,8 +22,8 @@ use flow_rows::{TokenRow, TokensReader};
 
 pub use self::{
     config::{
-        BatchConfig, CheckpointConfig, DurationConfig, MemoryConfig, Method, MethodConfig, OptimConfig, Positive, SftConfig,
-        Targets,
+        BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Method, MethodConfig, OptimConfig, Positive,
+        SftConfig, Targets,
     },
     order::Order,
     replay::{Replay, Replayed, replay},
@@ -36,16 +37,13 @@ use crate::{
     schedule::Schedule,
 };
 
-/// Rows of the validation input that are scored at most.
-const VALIDATION_ROWS: usize = 500;
-
 /// Teaches a model from examples.
 pub struct Sft;
 
 impl Stage for Sft {
     type Config = SftConfig;
     const KIND: &'static str = "train/sft";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
     const DETERMINISM: Determinism = Determinism::Seeded;
 
     fn ports(_: &SftConfig) -> Ports {
@@ -78,7 +76,7 @@ impl Stage for Sft {
         let mut trainer = Trainer::new(&network, &fresh, run.options(config));
         run.train(&mut trainer, &train, cx)?;
 
-        let validation = validation.filter(|tokens| !tokens.is_empty()).map(|tokens| validate(&trainer, &tokens, run.micro));
+        let validation = validation.map(|tokens| validation::validate(&trainer, &tokens, &config.eval, cx));
         let validation = validation.transpose()?.flatten();
         trainer.adapter().save(cx.output("adapter")?, &config.base)?;
         report::measure(cx, &trainer, validation);
@@ -102,20 +100,6 @@ fn open_tokens(path: &Path, opened: &Opened) -> Result<TokensReader, StageError>
         }
     }
     Ok(tokens)
-}
-
-/// Mean loss per supervised token of the base and of what was learned.
-#[derive(Clone, Copy, Debug)]
-struct Validation {
-    before: f64,
-    after: f64,
-}
-
-fn validate(trainer: &Trainer<'_>, tokens: &TokensReader, micro: usize) -> Result<Option<Validation>, StageError> {
-    let rows = tokens.iter().take(VALIDATION_ROWS).collect::<Result<Vec<_>, _>>()?;
-    let before = mean_loss(trainer.network(), None, &rows, micro);
-    let after = mean_loss(trainer.network(), Some(trainer.adapter()), &rows, micro);
-    Ok(before.zip(after).map(|(before, after)| Validation { before, after }))
 }
 
 /// The plan of one run: how many steps, over which rows, and where its checkpoints are.
@@ -175,7 +159,8 @@ impl Run {
             let record = trainer.step(&rows)?;
             let note = format!("loss {:.3} · {:.0} tok/s", record.loss, speed.after(&rows));
             cx.progress_note(trainer.steps(), Some(self.steps), "steps", note);
-            if trainer.steps().is_multiple_of(self.every) && trainer.steps() < self.steps {
+            // The last one too: a kill while the validation rows are scored costs no step.
+            if trainer.steps().is_multiple_of(self.every) || trainer.steps() == self.steps {
                 self.checkpoints.save(&trainer.checkpoint())?;
             }
         }

@@ -40,6 +40,9 @@ pub struct SftConfig {
     /// What a crash may cost.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
+    /// How the validation loss is taken.
+    #[serde(default)]
+    pub eval: EvalConfig,
     /// Where tensors live: `auto`, `cpu`, `cuda`, or `cuda:N`.
     #[serde(default = "auto")]
     pub device: String,
@@ -258,6 +261,22 @@ impl Default for CheckpointConfig {
     }
 }
 
+/// The validation loss: before training and after it, over the same rows.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvalConfig {
+    /// Rows that are scored at most, drawn by a hash of their ids; `null` scores every row.
+    pub max_examples: Option<NonZeroU32>,
+    /// Decides which rows are drawn. It is not the seed of training, so that losses of several seeds compare.
+    pub seed: u64,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        Self { max_examples: Some(count(500)), seed: 0 }
+    }
+}
+
 /// A number above 0.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
@@ -324,6 +343,14 @@ mod tests {
     fn null_switches_clipping_off() {
         let config = parse(r#"{"base": "file:model", "optim": {"max_grad_norm": null}}"#).unwrap();
         assert_eq!(config.optim.max_grad_norm, None);
+    }
+
+    #[test]
+    fn the_validation_sample_has_a_size_that_null_lifts() {
+        let most = |json: &str| parse(json).unwrap().eval.max_examples.map(NonZeroU32::get);
+        assert_eq!(most(r#"{"base": "file:m"}"#), Some(500));
+        assert_eq!(most(r#"{"base": "file:m", "eval": {"max_examples": null}}"#), None);
+        assert!(parse(r#"{"base": "file:m", "eval": {"max_examples": 0}}"#).is_err());
     }
 
     #[test]

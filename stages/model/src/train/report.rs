@@ -5,7 +5,7 @@ use flow_engine::{
     report::{Plot, Report, Table},
 };
 
-use super::{Run, SftConfig, Trainer, Validation};
+use super::{Run, SftConfig, Trainer, validation::Validation};
 use crate::checkpoint::StepRecord;
 
 /// Steps averaged for the first and the last loss.
@@ -24,6 +24,7 @@ pub(super) fn measure(cx: &StageContext<'_>, trainer: &Trainer<'_>, validation: 
     if let Some(validation) = validation {
         cx.measure("validation_loss_first", validation.before);
         cx.measure("validation_loss_last", validation.after);
+        cx.measure("validation_rows", count(validation.rows as u64));
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn build(config: &SftConfig, run: &Run, trainer: &Trainer<'_>, valida
     if let Some(validation) = validation {
         report.fact("Validation loss of the base", rounded(validation.before));
         report.fact("Validation loss after training", rounded(validation.after));
+        report.fact("Validation rows scored", format!("{} of {}", validation.rows, validation.of));
     }
     report.plot(curve("Training loss", "nats per supervised token", points(history, |record| record.loss)));
     let rates = (0..run.steps).map(|step| (count(step + 1), run.schedule.rate(step))).collect();

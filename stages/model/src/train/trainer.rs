@@ -1,6 +1,6 @@
 //! A training run without files: a network, an adapter, an optimizer, and the steps taken so far.
 
-use std::{collections::BTreeMap, panic::resume_unwind, thread};
+use std::{collections::BTreeMap, convert::Infallible, panic::resume_unwind, thread};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use flow_rows::TokenRow;
@@ -87,6 +87,11 @@ impl<'a> Trainer<'a> {
     /// The adapter as it is now.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Rows that go through the network together.
+    pub fn micro(&self) -> usize {
+        self.options.micro
     }
 
     /// One record for each step taken.
@@ -215,14 +220,26 @@ impl<'a> Trainer<'a> {
 
 /// The mean negative log-likelihood of rows over all their supervised tokens, if they have any.
 pub fn mean_loss(network: &Network, adapter: Option<&Adapter>, rows: &[TokenRow<'_>], micro: usize) -> Option<f64> {
+    let mut unwatched = |_: usize| Ok::<_, Infallible>(());
+    mean_loss_watched((network, adapter), rows, micro, &mut unwatched).unwrap_or_else(|never| match never {})
+}
+
+/// [`mean_loss`] that tells `watch` how many rows went through the network after each group, and ends with its error.
+pub(super) fn mean_loss_watched<E>(
+    (network, adapter): (&Network, Option<&Adapter>),
+    rows: &[TokenRow<'_>],
+    micro: usize,
+    watch: &mut dyn FnMut(usize) -> Result<(), E>,
+) -> Result<Option<f64>, E> {
     let supervised: u64 = rows.iter().map(batch::supervised).sum();
     let mut sum = 0.0;
     for group in batch::group(rows, micro) {
         if let Some(batch) = Batch::new(&group, &network.device()) {
             sum += step::losses(network, adapter, &batch).into_iter().map(f64::from).sum::<f64>();
         }
+        watch(group.len())?;
     }
-    (supervised > 0).then(|| sum / float(supervised))
+    Ok((supervised > 0).then(|| sum / float(supervised)))
 }
 
 fn parameter_key(name: &str) -> String {

@@ -108,7 +108,7 @@ pub(crate) struct Bench {
 pub(crate) struct Log {
     /// Metrics by name.
     pub(crate) metrics: Mutex<BTreeMap<String, f64>>,
-    /// Progress messages so far.
+    /// Messages about training steps so far.
     pub(crate) seen: AtomicU64,
     /// Asked to stop once this many were seen.
     pub(crate) stop_after: Option<u64>,
@@ -130,8 +130,8 @@ impl Log {
 }
 
 impl Reporter for Log {
-    fn progress(&self, _: &Progress) {
-        self.seen.fetch_add(1, Ordering::Relaxed);
+    fn progress(&self, progress: &Progress) {
+        self.seen.fetch_add(u64::from(progress.unit == "steps"), Ordering::Relaxed);
     }
 
     fn metric(&self, name: &str, value: f64) {
