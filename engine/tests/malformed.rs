@@ -29,7 +29,7 @@ fn load(file: &Path, params: &[(&str, &str)], only: &[&str]) -> Result<Plan, Pla
     let project = Project::locate(file, &home).unwrap();
     let params: Vec<_> = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let only: Vec<_> = only.iter().map(|name| (*name).to_owned()).collect();
-    Plan::load(&PlanRequest { project: &project, registry: &toys(), params: &params, only: &only, limit: None })
+    Plan::load(&PlanRequest { project: &project, registry: &toys(), params: &params, only: &only, limit: None, profile: None })
 }
 
 fn expected(file: &Path) -> Vec<String> {

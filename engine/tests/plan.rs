@@ -2,38 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
+#[path = "support/folder.rs"]
+mod folder;
+
 use std::{collections::BTreeMap, fmt::Write};
 
 use flow_engine::{
     ArtifactKind, Digest, Secret,
-    plan::{Action, ActionInput, Edge, Plan, PlanErrors, PlanRequest, difference, mixed_seed, restore_stage},
-    project::Project,
+    plan::{Action, ActionInput, Edge, Plan, difference, mixed_seed, restore_stage},
     source::SourceFile,
     testing::toys,
 };
+use folder::Folder;
 use serde_json::json;
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn plan(&self, params: &[(&str, &str)], only: &[&str]) -> Result<Plan, PlanErrors> {
-        let home = |name: &str| (name == "HOME").then(|| "/nowhere".to_owned());
-        let project = Project::locate(&self.0.path().join("workflow.yaml"), &home).unwrap();
-        let params: Vec<_> = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let only: Vec<_> = only.iter().map(|name| (*name).to_owned()).collect();
-        Plan::load(&PlanRequest { project: &project, registry: &toys(), params: &params, only: &only, limit: Some(5) })
-    }
-}
 
 fn plan(text: &str) -> Plan {
     Folder::new(&[("workflow.yaml", text)]).plan(&[], &[]).unwrap()

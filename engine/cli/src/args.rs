@@ -43,6 +43,9 @@ pub(crate) struct WorkflowArgs {
     /// Look only at this stage and what it needs; may be repeated
     #[arg(long, value_name = "STAGE")]
     pub(crate) only: Vec<String>,
+    /// Use this profile of the workflow
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
     /// Read at most this many rows of every source: a smoke run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) limit: Option<u64>,
@@ -58,6 +61,7 @@ impl WorkflowArgs {
             params: &self.params,
             only: &self.only,
             limit: self.limit,
+            profile: self.profile.as_deref(),
         })?;
         Ok((project, plan))
     }

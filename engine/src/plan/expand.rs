@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     registry::PathStep,
-    workflow::{Defaults, Given, GivenValue, Loaded, LoadedStage, Problem, Problems, Span, StageDocument, load},
+    workflow::{Defaults, Given, GivenValue, Loaded, LoadedStage, Loading, Problem, Problems, Span, StageDocument, load},
 };
 
 /// Components inside each other, at most.
@@ -70,25 +70,24 @@ struct User<'a> {
 
 impl Expansion {
     /// Reads the workflow file and, through its stages, every component.
-    pub(super) fn of(file: &Path, given: &BTreeMap<String, Given>, problems: &mut Problems) -> Self {
+    pub(super) fn of(workflow: &Loading<'_>, problems: &mut Problems) -> Self {
         let mut expansion = Self::default();
-        let mut open = vec![canonical(file)];
-        expansion.read(file, (given, None), (&mut open, problems));
+        let mut open = vec![canonical(workflow.path)];
+        expansion.read(workflow, None, (&mut open, problems));
         expansion
     }
 
     fn read(
         &mut self,
-        path: &Path,
-        origin: (&BTreeMap<String, Given>, Option<(usize, usize)>),
+        loading: &Loading<'_>,
+        user: Option<(usize, usize)>,
         state: (&mut Vec<PathBuf>, &mut Problems),
     ) -> Option<usize> {
-        let (given, user) = origin;
         let (open, problems) = state;
-        let loaded = load(path, given, problems)?;
+        let loaded = load(loading, problems)?;
         let scope = self.scopes.len();
         let next = self.members.len();
-        let created = self.scope(loaded, path, user);
+        let created = self.scope(loaded, loading.path, user);
         self.scopes.push(created);
         self.stages(scope, open, problems);
         if let Some(scope) = self.scopes.get_mut(scope) {
@@ -175,7 +174,8 @@ impl Expansion {
         }
         let given = self.given(user);
         open.push(real);
-        let scope = self.read(&path, (&given, Some((user.scope, user.index))), (open, problems));
+        let loading = Loading { path: &path, given: &given, profile: None };
+        let scope = self.read(&loading, Some((user.scope, user.index)), (open, problems));
         open.pop();
         scope
     }

@@ -12,14 +12,15 @@ use super::{
     expressions::{Expressions, Reader},
     order,
 };
-use crate::workflow::{Given, GivenValue, Period, Problem, Problems, SourceText, Span, suggest};
+use crate::workflow::{Given, GivenValue, Loading, Period, Problem, Problems, SourceText, Span, suggest};
 
 impl Plan {
     /// Reads, resolves, and checks a workflow. On failure every problem of every file is in the error.
     pub fn load(request: &PlanRequest<'_>) -> Result<Self, PlanErrors> {
         let mut problems = Problems::default();
         let given = given(request.params, &mut problems);
-        let expansion = Expansion::of(&request.project.workflow_file, &given, &mut problems);
+        let loading = Loading { path: &request.project.workflow_file, given: &given, profile: request.profile };
+        let expansion = Expansion::of(&loading, &mut problems);
         let configured = Configuring { expansion: &expansion, registry: request.registry, problems: &mut problems }.all();
         let bound = Binding { expansion: &expansion, configured: &configured, problems: &mut problems }.all();
         let expressions = Reader { expansion: &expansion, problems: &mut problems }.all();
@@ -146,6 +147,7 @@ impl Parts<'_> {
             order: order.iter().filter_map(|member| index.get(member).copied()).collect(),
             limit: request.limit,
             seed: root.map_or(0, |scope| scope.seed),
+            hooks: document.map(|document| document.hooks.clone()).unwrap_or_default(),
             graph,
         }
     }

@@ -30,6 +30,7 @@ use crate::{
     expression::{Reading, Scope},
     project::Project,
     registry::ConfigError,
+    workflow::Hooks,
 };
 
 /// What to plan.
@@ -45,6 +46,8 @@ pub struct PlanRequest<'a> {
     pub only: &'a [String],
     /// Rows to read at most, from `--limit`.
     pub limit: Option<u64>,
+    /// The profile of `--profile`.
+    pub profile: Option<&'a str>,
 }
 
 /// A workflow whose every name, port, type, and expression was checked.
@@ -64,6 +67,8 @@ pub struct Plan {
     pub limit: Option<u64>,
     /// The workflow's seed.
     pub seed: u64,
+    /// `hooks:` of the workflow.
+    pub hooks: Hooks,
 }
 
 /// Why one stage waits for another.

@@ -72,6 +72,9 @@ pub struct RunRequest {
     pub only: Vec<String>,
     /// Rows to read at most.
     pub limit: Option<u64>,
+    /// The profile of the workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// One stage as the journal introduces it.

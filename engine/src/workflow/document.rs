@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::duration::Period;
+use super::{duration::Period, hooks::Hooks};
 use crate::{ArtifactKind, Secret};
 
 /// A workflow: a graph of stages. With `inputs` and `outputs` it is a component that other workflows use.
@@ -30,6 +30,12 @@ pub struct WorkflowDocument {
     /// Settings of every stage that has none of its own.
     #[serde(default)]
     pub defaults: Defaults,
+    /// Named sets of parameters and overrides, chosen with `--profile NAME`.
+    #[serde(default)]
+    pub profiles: BTreeMap<String, ProfileDocument>,
+    /// What is told or run when a run ends. Hooks of a component are not run.
+    #[serde(default)]
+    pub hooks: Hooks,
     /// Artifacts that a component reads, named `inputs.NAME` by its stages.
     #[serde(default)]
     pub inputs: BTreeMap<String, ComponentInput>,
@@ -128,6 +134,18 @@ pub struct Defaults {
     /// How often a failed attempt is repeated.
     #[serde(default)]
     pub retry: RetryDocument,
+}
+
+/// A named set of parameters and overrides. What `-p` gives wins over it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileDocument {
+    /// Values of parameters by name.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+    /// Values to put into stages, by their place: `STAGE.with.KEY`.
+    #[serde(default)]
+    pub set: BTreeMap<String, Value>,
 }
 
 /// How often a failed attempt is repeated.

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{
-    Node, NodeValue, ParamDeclaration, ParamValues, Problem, Problems, SourceText, Span, StageDocument, WorkflowDocument,
-    every_error,
-    params::{Given, Resolution, resolve},
+    Node, NodeValue, ParamValues, Problem, Problems, SourceText, Span, StageDocument, WorkflowDocument, every_error,
+    params::{Declarations, Given, Resolution, check_unused, resolve},
     parse::parse,
+    profiles::{self, Profiles},
     template::{Names, Substitution},
     tree::Entry,
     typed::Telling,
@@ -50,10 +50,19 @@ impl Loaded {
     }
 }
 
+/// What is read, with what is given from outside.
+#[derive(Clone, Copy)]
+pub(crate) struct Loading<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) given: &'a BTreeMap<String, Given>,
+    /// The profile to apply.
+    pub(crate) profile: Option<&'a str>,
+}
+
 /// Reads a file and adds every problem of it. Gives nothing when there is no tree to speak of.
-pub(crate) fn load(path: &Path, given: &BTreeMap<String, Given>, problems: &mut Problems) -> Option<Loaded> {
-    let file = read(path, problems)?;
-    let root = parse(&file, problems)?;
+pub(crate) fn load(loading: &Loading<'_>, problems: &mut Problems) -> Option<Loaded> {
+    let file = read(loading.path, problems)?;
+    let mut root = parse(&file, problems)?;
     let mut reader = Reader { file: &file, problems };
     if !matches!(root.value, NodeValue::Map(_)) {
         let message = format!("a workflow is a mapping, found {}", root.kind());
@@ -61,7 +70,9 @@ pub(crate) fn load(path: &Path, given: &BTreeMap<String, Given>, problems: &mut 
         return None;
     }
     let declared = reader.declarations(root.get("params"));
-    let params = resolve(&Resolution { file: &file, node: root.get("params"), declared: &declared, given }, reader.problems);
+    let given = reader.given(loading, &mut root, &declared);
+    let resolution = Resolution { file: &file, node: root.get("params"), declared: &declared, given: &given };
+    let params = resolve(&resolution, reader.problems);
     let document = reader.header(&root, &params);
     let stages = reader.stages(&root, &params);
     Some(Loaded { file, root, document, params, stages })
@@ -151,7 +162,20 @@ impl Reader<'_> {
         }
     }
 
-    fn declarations(&mut self, node: Option<&Node>) -> BTreeMap<String, Option<ParamDeclaration>> {
+    /// What is given from outside: the command line before the profile.
+    fn given(&mut self, loading: &Loading<'_>, root: &mut Node, declared: &Declarations) -> BTreeMap<String, Given> {
+        for entry in self.section(root.get("profiles"), "profiles") {
+            self.check_name(entry, "profile");
+            check_unused(declared, &profiles::given(self.file, entry), self.problems);
+        }
+        let mut profiles = Profiles { file: self.file, problems: self.problems };
+        profiles.check(root);
+        let mut given = loading.profile.and_then(|name| profiles.apply(root, name)).unwrap_or_default();
+        given.extend(loading.given.iter().map(|(name, given)| (name.clone(), given.clone())));
+        given
+    }
+
+    fn declarations(&mut self, node: Option<&Node>) -> Declarations {
         let mut declared = BTreeMap::new();
         for entry in self.section(node, "params") {
             self.check_name(entry, "parameter");
@@ -161,14 +185,15 @@ impl Reader<'_> {
         declared
     }
 
-    /// Everything but `params` and `stages`, which are read one by one.
+    /// Everything but `params`, `profiles`, and `stages`, which are read one by one.
     fn header(&mut self, root: &Node, params: &ParamValues) -> Option<WorkflowDocument> {
         let mut header = Map::new();
         for entry in root.entries() {
             if entry.key == "flow" {
                 header.insert(entry.key.clone(), entry.value.to_json());
-            } else if !matches!(entry.key.as_str(), "params" | "stages") {
-                let value = self.substitute(&entry.value, params, Names::Values);
+            } else if !matches!(entry.key.as_str(), "params" | "profiles" | "stages") {
+                let names = if entry.key == "hooks" { Names::Secrets } else { Names::Values };
+                let value = self.substitute(&entry.value, params, names);
                 header.extend(value.map(|value| (entry.key.clone(), value)));
             }
         }

@@ -4,10 +4,12 @@
 
 mod document;
 mod duration;
+mod hooks;
 mod load;
 mod params;
 mod parse;
 mod problem;
+mod profiles;
 mod scalar;
 pub(crate) mod suggest;
 mod template;
@@ -17,13 +19,14 @@ mod typed;
 
 pub use document::{
     ComponentInput, ComponentOutput, Defaults, EnvironmentValue, InputBinding, ItemType, OutputDeclaration, ParamDeclaration,
-    ParamType, RetryDocument, Scalar, StageDocument, Texts, Version, WorkflowDocument,
+    ParamType, ProfileDocument, RetryDocument, Scalar, StageDocument, Texts, Version, WorkflowDocument,
 };
 pub use duration::{InvalidPeriod, Period};
+pub use hooks::{Channel, Hook, HookCommand, Hooks, SecretText};
 pub use problem::Problem;
 pub use text::{Position, SourceText, Span};
 
-pub(crate) use load::{Loaded, LoadedStage, load};
+pub(crate) use load::{Loaded, LoadedStage, Loading, load};
 pub(crate) use params::{Given, GivenValue, ParamValues};
 pub(crate) use problem::Problems;
 pub(crate) use template::{Piece, Template};

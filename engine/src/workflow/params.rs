@@ -26,24 +26,50 @@ pub(crate) enum GivenValue {
     Typed(Option<Value>),
 }
 
+impl Given {
+    /// The value by the declared type; none when the value is itself a problem.
+    fn read(&self, declaration: &ParamDeclaration) -> Option<Result<Value, String>> {
+        Some(match &self.value {
+            GivenValue::Typed(value) => fit(declaration, value.clone()?),
+            GivenValue::Text(text) => read_text(declaration, text).and_then(|value| fit(declaration, value)),
+        })
+    }
+}
+
+/// Declarations by name; none for one that is itself a problem.
+pub(crate) type Declarations = BTreeMap<String, Option<ParamDeclaration>>;
+
+/// Tells the given values that no parameter is declared for.
+fn check_given(declared: &Declarations, given: &BTreeMap<String, Given>, problems: &mut Problems) {
+    for (name, given) in given.iter().filter(|(name, _)| !declared.contains_key(*name)) {
+        let help = suggest::help(name, "parameters", declared.keys().map(String::as_str));
+        problems.add(problem("flow::params::unknown", given, format!("unknown parameter `{name}`"), help));
+    }
+}
+
+/// Tells everything that is wrong with given values that are not used now.
+pub(crate) fn check_unused(declared: &Declarations, given: &BTreeMap<String, Given>, problems: &mut Problems) {
+    check_given(declared, given, problems);
+    for (name, given) in given {
+        let Some(declaration) = declared.get(name).and_then(Option::as_ref) else { continue };
+        if let Some(Err(reason)) = given.read(declaration) {
+            problems.add(wrong_value(given, name, &reason, declaration));
+        }
+    }
+}
+
 /// Joins declarations and given values.
 pub(crate) struct Resolution<'a> {
     pub(crate) file: &'a Arc<SourceText>,
     /// The `params:` node of the file.
     pub(crate) node: Option<&'a Node>,
-    /// Declarations; none for one that is itself a problem.
-    pub(crate) declared: &'a BTreeMap<String, Option<ParamDeclaration>>,
+    pub(crate) declared: &'a Declarations,
     pub(crate) given: &'a BTreeMap<String, Given>,
 }
 
 /// Resolves every declared parameter and adds a problem for every value that is missing, unknown, or does not fit.
 pub(crate) fn resolve(resolution: &Resolution<'_>, problems: &mut Problems) -> ParamValues {
-    for (name, given) in resolution.given {
-        if !resolution.declared.contains_key(name) {
-            let help = suggest::help(name, "parameters", resolution.declared.keys().map(String::as_str));
-            problems.add(problem("flow::params::unknown", given, format!("unknown parameter `{name}`"), help));
-        }
-    }
+    check_given(resolution.declared, resolution.given, problems);
     let value = |(name, declaration): (&String, &Option<ParamDeclaration>)| {
         let value = declaration.as_ref().and_then(|declaration| resolution.value(name, declaration, problems));
         (name.clone(), value)
@@ -62,11 +88,7 @@ impl Resolution<'_> {
             }
             return default;
         };
-        let read = match &given.value {
-            GivenValue::Typed(value) => fit(declaration, value.clone()?),
-            GivenValue::Text(text) => read_text(declaration, text).and_then(|value| fit(declaration, value)),
-        };
-        read.map_err(|reason| problems.add(wrong_value(given, name, &reason, declaration))).ok()
+        given.read(declaration)?.map_err(|reason| problems.add(wrong_value(given, name, &reason, declaration))).ok()
     }
 
     fn default(&self, name: &str, declaration: &ParamDeclaration, problems: &mut Problems) -> Option<Value> {

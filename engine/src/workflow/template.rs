@@ -30,8 +30,20 @@ pub(crate) enum Names {
     Values,
     /// Also the ports of a command.
     Ports,
+    /// Secrets may also stand inside a text, which keeps their names.
+    Secrets,
     /// None: the scalar is an expression already.
     Expression,
+}
+
+impl Names {
+    /// Whether the text is read as a template once more, by the command or the hook that it belongs to.
+    fn is_read_again(self) -> bool {
+        match self {
+            Self::Ports | Self::Secrets => true,
+            Self::Values | Self::Expression => false,
+        }
+    }
 }
 
 /// A text that is no template.
@@ -152,8 +164,7 @@ impl Substitution<'_> {
         let mut text = String::new();
         for piece in &template.pieces {
             match piece {
-                // A command's arguments are read as templates once more.
-                Piece::Text(literal) if names == Names::Ports => text.push_str(&literal.replace("${", "$${")),
+                Piece::Text(literal) if names.is_read_again() => text.push_str(&literal.replace("${", "$${")),
                 Piece::Text(literal) => text.push_str(literal),
                 Piece::Name { root, field } => match self.embedded((root, field), span, names) {
                     Some(value) => text.push_str(&value),
@@ -174,8 +185,9 @@ impl Substitution<'_> {
                     let message = format!("parameter `{field}` is a list and cannot stand inside a text");
                     self.add("flow::workflow::template", span, message, "make the list the whole value".to_owned());
                 }
-                text.map(|text| if names == Names::Ports { text.replace("${", "$${") } else { text })
+                text.map(|text| if names.is_read_again() { text.replace("${", "$${") } else { text })
             }
+            "secrets" if names == Names::Secrets => Some(format!("${{secrets.{field}}}")),
             "secrets" => {
                 let message = format!("secret `{field}` cannot stand inside a text");
                 let help = format!("make `${{secrets.{field}}}` the whole value, so that it is never written anywhere");

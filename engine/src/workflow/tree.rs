@@ -92,6 +92,23 @@ impl Node {
         self.entry(key).map(|entry| &entry.value)
     }
 
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            NodeValue::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
+            NodeValue::Null
+            | NodeValue::Bool(_)
+            | NodeValue::Number(_)
+            | NodeValue::Text(_)
+            | NodeValue::List(_)
+            | NodeValue::Broken => None,
+        }
+    }
+
+    /// Whether the value is a list or a mapping, which may be many lines long.
+    pub(crate) fn is_collection(&self) -> bool {
+        matches!(self.value, NodeValue::List(_) | NodeValue::Map(_))
+    }
+
     /// What kind of value this is, with its article.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
@@ -116,7 +133,7 @@ impl Node {
             let Some((next_key, next)) = found else { break };
             (key, node) = (next_key, next);
         }
-        let collection = matches!(node.value, NodeValue::List(_) | NodeValue::Map(_));
+        let collection = node.is_collection();
         let first_byte = Span::new(node.span.start, (node.span.start + 1).min(node.span.end));
         Place { key, value: if collection { first_byte } else { node.span }, collection }
     }

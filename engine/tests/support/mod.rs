@@ -140,7 +140,7 @@ impl Lab {
 
     pub(crate) fn plan(&self) -> Arc<Plan> {
         let (project, registry) = (self.project(), registry());
-        let request = PlanRequest { project: &project, registry: &registry, params: &[], only: &[], limit: None };
+        let request = PlanRequest { project: &project, registry: &registry, params: &[], only: &[], limit: None, profile: None };
         Arc::new(Plan::load(&request).unwrap_or_else(|problems| panic!("{problems:?}")))
     }
 

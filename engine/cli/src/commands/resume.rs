@@ -41,6 +41,7 @@ pub(super) fn execute(args: ResumeArgs, shell: &Shell) -> Result<ExitStatus, Cli
         params: &request.params,
         only: &request.only,
         limit: request.limit,
+        profile: request.profile.as_deref(),
     })?;
     let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
     Drive { plan, project, start: Start::Resume(run), approve: args.approve, detail }.go(shell)

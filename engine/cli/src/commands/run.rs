@@ -13,6 +13,7 @@ Examples:
   flow run                                     run workflow.yaml
   flow run workflows/quickstart.yaml -p lr=1e-4
   flow run --only split --limit 100            a smoke run up to one stage
+  flow run --profile smoke                     with the parameters and overrides of a profile
   flow run --approve approve                   approve in a script; the record says so")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -32,6 +33,7 @@ pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliErr
         params: args.workflow.params,
         only: args.workflow.only,
         limit: args.workflow.limit,
+        profile: args.workflow.profile,
     };
     let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
     Drive { plan, project, start: Start::New(request), approve: args.approve, detail }.go(shell)
