@@ -74,7 +74,7 @@ fn a_plan_says_beforehand_what_a_run_then_does() {
     run(&project, &[]);
     let plan = project.json(&["plan", "-p", "steps=2", "-p", "lr=0.02"]);
     let will = |stage: &str| {
-        let stages = plan.as_array().expect("a list");
+        let stages = plan["stages"].as_array().expect("a list");
         stages.iter().find(|one| one["stage"] == stage).expect("planned")["forecast"]["will"].clone()
     };
     assert_eq!([will("tokenize"), will("train"), will("eval")], ["cached", "run", "wait"]);

@@ -6,6 +6,7 @@ pub mod context;
 pub mod digest;
 pub mod error;
 pub mod expression;
+pub mod history;
 pub mod journal;
 pub mod lock;
 pub mod plan;
@@ -20,6 +21,7 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;
+pub mod viewer;
 pub mod workflow;
 
 pub use artifact::{Artifact, ArtifactKind};
@@ -30,3 +32,4 @@ pub use registry::StageRegistry;
 pub use source::{Locate, Located, SourceError, SourceRef, SourceResolver};
 pub use stage::{Determinism, DynStage, Effect, Ports, Resources, Stage};
 pub use units::{Fraction, Secret, Seed};
+pub use viewer::ArtifactViewer;

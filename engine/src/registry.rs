@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::{
-    DynStage, SourceResolver, Stage,
+    ArtifactKind, ArtifactViewer, DynStage, SourceResolver, Stage,
     stage::{ConfigureFn, Configured, schema_of},
 };
 
@@ -28,6 +28,7 @@ pub struct Kind {
 pub struct StageRegistry {
     kinds: BTreeMap<&'static str, Kind>,
     resolvers: BTreeMap<&'static str, Arc<dyn SourceResolver>>,
+    viewers: BTreeMap<ArtifactKind, Arc<dyn ArtifactViewer>>,
 }
 
 impl StageRegistry {
@@ -52,6 +53,18 @@ impl StageRegistry {
     pub fn with_resolver(mut self, resolver: Arc<dyn SourceResolver>) -> Self {
         self.resolvers.insert(resolver.scheme(), resolver);
         self
+    }
+
+    /// Adds a viewer of the rows of one kind of artifact.
+    #[must_use]
+    pub fn with_viewer(mut self, viewer: Arc<dyn ArtifactViewer>) -> Self {
+        self.viewers.insert(viewer.kind(), viewer);
+        self
+    }
+
+    /// The viewer of a kind of artifact.
+    pub fn viewer(&self, kind: ArtifactKind) -> Option<&Arc<dyn ArtifactViewer>> {
+        self.viewers.get(&kind)
     }
 
     /// All kinds by name.

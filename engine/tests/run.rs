@@ -424,11 +424,11 @@ fn a_workflow_with_other_stages_cannot_resume_a_run() {
 
 #[test]
 fn a_preview_says_what_would_run_and_why() {
-    use flow_engine::run::{Forecast, preview};
+    use flow_engine::run::{Forecast, Preimages, preview};
     let lab = Lab::new();
     lab.run(&pair("a", 1, ","));
     lab.write(&pair("b", 1, ","));
-    let previews = preview(&lab.plan(), &lab.project(), &Arc::new(support::registry())).unwrap();
+    let previews = preview(&lab.plan(), &lab.project(), &Arc::new(support::registry()), Preimages::Left).unwrap();
     let Forecast::Run { reason: Reason::Changed { than } } = &previews[0].forecast else { panic!("{:?}", previews[0]) };
     assert_eq!(than.changes[0].to_string(), r#"params.text "a" -> "b""#);
     assert!(matches!(&previews[1].forecast, Forecast::Wait { on } if on == &["first".to_owned()]));

@@ -10,8 +10,10 @@ use std::collections::BTreeMap;
 
 use flow_engine::{
     plan::{Edge as PlanEdge, Plan},
+    report::svg::px,
     run::{StageState, StageStatus},
 };
+use maud::{Markup, html};
 
 pub(crate) use svg::{embedded, standalone};
 pub(crate) use text::{dot, mermaid};
@@ -80,6 +82,16 @@ impl Mark {
         }
     }
 
+    /// The sign as it is drawn on a page; common fonts have no sign for a pause.
+    pub(crate) fn drawn(self) -> Markup {
+        match self {
+            Self::Parked => html! {
+                svg.pause viewBox="0 0 10 10" style="display:inline;width:.7em;height:.7em" aria-hidden="true" { (pause(0.0, 0.0)) }
+            },
+            Self::Plain | Self::Ran | Self::Cached | Self::Running | Self::Failed | Self::Skipped => html! { (self.sign()) },
+        }
+    }
+
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Plain => "not run",
@@ -91,6 +103,11 @@ impl Mark {
             Self::Skipped => "skipped",
         }
     }
+}
+
+/// Two bars, ten units wide and high, in the colour of the text around them.
+fn pause(x: f64, y: f64) -> Markup {
+    html! { path fill="currentColor" d={ "M" (px(x + 1.5)) " " (px(y)) "h2.5v10h-2.5zm4.5 0h2.5v10h-2.5z" } {} }
 }
 
 impl From<&StageStatus> for Mark {

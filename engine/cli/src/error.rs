@@ -144,7 +144,10 @@ impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
         let status = match error {
             RunError::UnknownRun { .. }
+            | RunError::AmbiguousRun { .. }
+            | RunError::Live { .. }
             | RunError::UnknownStage { .. }
+            | RunError::UnknownOutput { .. }
             | RunError::Changed { .. }
             | RunError::NotParked { .. }
             | RunError::UnknownApproval { .. } => ExitStatus::Usage,

@@ -7,6 +7,8 @@ use flow_engine::{
 };
 use serde_json::Value;
 
+use crate::history::short;
+
 /// One sentence, the first changed place named with both values.
 pub(crate) fn sentence(reason: &Reason, store: &Store) -> String {
     match reason {
@@ -31,6 +33,18 @@ pub(crate) fn sentence(reason: &Reason, store: &Store) -> String {
         }
         Reason::NotReached => "the run did not get that far".to_owned(),
     }
+}
+
+/// How to get the recorded result of the compared action back; none when it is gone, or more than one place changed.
+pub(crate) fn way_back(than: &Comparison, store: &Store) -> Option<String> {
+    let [change] = than.changes.as_slice() else { return None };
+    let written = change.path.starts_with("params.") || matches!(change.path.as_str(), "limit" | "seed");
+    let preimage = store.actions().preimage(&than.key).ok().flatten().unwrap_or(Value::Null);
+    let place = place(&change.path, &preimage);
+    (than.recorded && written).then(|| match &change.old {
+        Some(old) => format!("set {place} back to {} for a hit", short(old)),
+        None => format!("take {place} out again for a hit"),
+    })
 }
 
 /// Every changed place in words, what a person wrote before what follows from it.
@@ -73,17 +87,6 @@ fn place(path: &str, preimage: &Value) -> String {
         ["limit"] => "--limit".to_owned(),
         _ => path.to_owned(),
     }
-}
-
-/// A value on one line; digests by their first digits.
-fn short(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            text.chars().take(8).collect()
-        }
-        other => other.to_string(),
-    };
-    flow_engine::report::svg::fit(&text, 60)
 }
 
 #[cfg(test)]

@@ -1,13 +1,10 @@
 //! The command line end to end, with toy stages: exit codes, summaries, JSON, approvals, and explanations.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+mod support;
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::path::Path;
 
-use serde_json::Value;
+use support::Terminal;
 
 const WORKFLOW: &str = "\
 flow: 1
@@ -26,82 +23,6 @@ stages:
     gate: [\"metrics.f1 >= params.least\"]
   last: {uses: toy/concat@1, in: {parts: [both.out]}, needs: [judge], with: {separator: x}}
 ";
-
-/// A project folder and a clean environment.
-struct Terminal {
-    folder: tempfile::TempDir,
-}
-
-/// What a command left behind.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Terminal {
-    fn with(workflow: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("workflow.yaml"), workflow).unwrap();
-        Self { folder }
-    }
-
-    #[must_use = "assert the exit code"]
-    fn flow(&self, arguments: &[&str]) -> Ended {
-        let output = Command::new(program())
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("USER", "ada")
-            .env("COLUMNS", "120")
-            .env("PATH", "/usr/bin:/bin")
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    fn path(&self, below: &str) -> PathBuf {
-        self.folder.path().join(below)
-    }
-
-    fn run_folder(&self) -> PathBuf {
-        let runs = std::fs::read_dir(self.path(".flow/runs")).unwrap();
-        runs.map(|entry| entry.unwrap().path()).max().unwrap()
-    }
-}
-
-impl Ended {
-    #[track_caller]
-    fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text), "no {text:?} in stdout:\n{}\nstderr:\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn warns(self, text: &str) -> Self {
-        assert!(self.err.contains(text), "no {text:?} in stderr:\n{}", self.err);
-        self
-    }
-
-    fn json(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-/// The example that cargo builds beside this test.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    profile.join("examples/toyflow")
-}
 
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()

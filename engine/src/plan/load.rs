@@ -1,6 +1,9 @@
 //! [`Plan::load`]: from a file to a plan, through expansion, configuration, binding, expressions, and order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 
@@ -112,6 +115,13 @@ fn named(expansion: &Expansion, name: &str) -> BTreeSet<usize> {
     found
 }
 
+/// Every file that was read, once; a component may be used often.
+fn files(expansion: &Expansion) -> Vec<Arc<SourceText>> {
+    let mut names = BTreeSet::new();
+    let files = expansion.scopes.iter().map(|scope| &scope.loaded.file);
+    files.filter(|file| names.insert(file.name())).cloned().collect()
+}
+
 /// Everything known about the members, ready to become a graph.
 struct Parts<'a> {
     expansion: &'a Expansion,
@@ -148,6 +158,7 @@ impl Parts<'_> {
             limit: request.limit,
             seed: root.map_or(0, |scope| scope.seed),
             hooks: document.map(|document| document.hooks.clone()).unwrap_or_default(),
+            files: files(self.expansion),
             graph,
         }
     }

@@ -30,7 +30,7 @@ use crate::{
     expression::{Reading, Scope},
     project::Project,
     registry::ConfigError,
-    workflow::Hooks,
+    workflow::{Hooks, SourceText},
 };
 
 /// What to plan.
@@ -69,6 +69,8 @@ pub struct Plan {
     pub seed: u64,
     /// `hooks:` of the workflow.
     pub hooks: Hooks,
+    /// The texts it was read from: the workflow file, then its components, each once.
+    pub files: Vec<Arc<SourceText>>,
 }
 
 /// Why one stage waits for another.

@@ -63,14 +63,23 @@ pub fn cards<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> Markup {
     html! {
         @if facts.peek().is_some() {
             dl.cards {
-                @for (name, value) in facts { div { dt { (name) } dd class=[long(&value)] { (value) } } }
+                @for (name, value) in facts {
+                    @let size = size(&value);
+                    div class=[size.filter(|size| *size == "path").map(|_| "two")] { dt { (name) } dd class=[size] { (value) } }
+                }
             }
         }
     }
 }
 
-fn long(value: &str) -> Option<&'static str> {
-    (value.chars().count() > 14).then_some("long")
+/// How a headline is set: a number is never broken, words are broken between words, and a path anywhere in a wider tile.
+fn size(value: &str) -> Option<&'static str> {
+    match (value.chars().count(), value.contains(char::is_whitespace)) {
+        (0..=8, _) => None,
+        (9..=16, _) => Some("wide"),
+        (_, true) => Some("long"),
+        (_, false) => Some("path"),
+    }
 }
 
 fn section(section: &Section) -> Markup {
@@ -140,6 +149,12 @@ mod tests {
             assert!(!page.contains(refused), "{refused}");
         }
         assert!(page.contains("PII &lt;found&gt;") && page.contains("✗ fail"));
+    }
+
+    #[test]
+    fn numbers_are_not_broken_and_paths_get_room() {
+        let sizes = ["60", "4,884,480", "7 of 12 rows hold an address", "file:../models/SmolLM2-135M-Instruct"].map(size);
+        assert_eq!(sizes, [None, Some("wide"), Some("long"), Some("path")]);
     }
 
     #[test]

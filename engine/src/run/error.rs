@@ -28,12 +28,35 @@ pub enum RunError {
     },
     /// There is no such run.
     #[error("there is no run {name:?} in {}", folder.display())]
-    #[diagnostic(code(flow::run::unknown), help("`flow status` shows the latest run; start one with `flow run`"))]
+    #[diagnostic(code(flow::run::unknown), help("`flow runs` lists the runs; start one with `flow run`"))]
     UnknownRun {
         /// What was asked for.
         name: String,
         /// Where runs lie.
         folder: PathBuf,
+    },
+    /// More than one run is named so.
+    #[error("{count} runs are called {name:?}")]
+    #[diagnostic(
+        code(flow::run::ambiguous),
+        help("give more of the name: the first is {first}, the last {last}; `flow runs` lists them")
+    )]
+    AmbiguousRun {
+        /// What was asked for.
+        name: String,
+        /// How many there are.
+        count: usize,
+        /// The oldest of them.
+        first: RunId,
+        /// The newest of them.
+        last: RunId,
+    },
+    /// An engine works on the run.
+    #[error("cannot remove run {run}: it is going on")]
+    #[diagnostic(code(flow::run::live), help("stop it first, or wait for its end; `flow status {run}` shows it"))]
+    Live {
+        /// The run.
+        run: RunId,
     },
     /// The run has no such stage.
     #[error("run {run} has no stage {stage:?}")]
@@ -44,6 +67,17 @@ pub enum RunError {
         /// What was asked for.
         stage: String,
         /// Its stages.
+        known: String,
+    },
+    /// The run has no such output.
+    #[error("run {run} has no output {name:?}")]
+    #[diagnostic(code(flow::run::unknown_output), help("name it as STAGE.PORT; its outputs are {known}"))]
+    UnknownOutput {
+        /// The run.
+        run: RunId,
+        /// What was asked for.
+        name: String,
+        /// Its outputs.
         known: String,
     },
     /// The workflow was edited since the run was started.

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     ArtifactKind, Digest, Effect, SourceRef, StageError, StageRegistry,
     context::{Decision, Progress},
+    history::keep_code,
     plan::{Plan, PlannedStage, mixed_seed},
     project::Project,
     store::{ActionResult, Claim, Materialise, Owner, Process, SourceRequest, StatIndex, Store, Supply, remove_all},
@@ -298,6 +299,7 @@ impl Executor {
             return Ok(false);
         }
         actions.put_preimage(&prepared.key, (&prepared.preimage.0, &prepared.preimage.1))?;
+        keep_code(&self.shared.project.state, self.planned(), &prepared.sources);
         Ok(true)
     }
 

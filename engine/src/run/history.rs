@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::{RunError, RunId, RunState, approval, event::Entry};
-use crate::{Digest, journal, project::Project, store::Store};
+use crate::{
+    Digest, journal,
+    project::Project,
+    store::{Store, StoreError, remove_all},
+};
 
 /// Results of this many latest runs of every project are kept by the collector.
 const KEPT_RUNS: usize = 20;
@@ -32,6 +36,11 @@ impl RunPaths {
     /// Its journal.
     pub fn journal(&self) -> PathBuf {
         self.directory.join("journal.jsonl")
+    }
+
+    /// What the run was asked to do, in full.
+    pub fn record(&self) -> PathBuf {
+        self.directory.join("record.json")
     }
 
     /// The folder of all attempts of a stage.
@@ -76,21 +85,48 @@ impl History {
         runs
     }
 
-    /// The run named so: a whole name, an unambiguous end or beginning of one, or `latest`.
+    /// The run named so: a whole name, an unambiguous end or beginning of one, `latest`, or `NAME~N` for the Nth before it.
     pub fn find(&self, name: &str) -> Result<RunId, RunError> {
         let runs = self.runs();
+        let (start, back) = name.split_once('~').unwrap_or((name, "0"));
+        let found = self.named(&runs, start)?;
+        let place = runs.iter().position(|run| *run == found).unwrap_or_default();
+        let steps: Option<usize> = back.parse().ok();
+        let earlier = steps.and_then(|steps| place.checked_sub(steps)).and_then(|place| runs.get(place)).copied();
+        earlier.ok_or_else(|| self.unknown(name))
+    }
+
+    fn named(&self, runs: &[RunId], name: &str) -> Result<RunId, RunError> {
         let upper = name.to_uppercase();
-        let matching: Vec<RunId> = runs
-            .iter()
-            .copied()
-            .filter(|run| !upper.is_empty() && (run.to_string().starts_with(&upper) || run.to_string().ends_with(&upper)))
-            .collect();
-        let found = match (name, matching.as_slice()) {
-            ("latest", _) => runs.last().copied(),
-            (_, [only]) => Some(*only),
-            _ => None,
+        let is_meant = |run: &RunId| {
+            let run = run.to_string();
+            !upper.is_empty() && (run.starts_with(&upper) || run.ends_with(&upper))
         };
-        found.ok_or_else(|| RunError::UnknownRun { name: name.to_owned(), folder: self.state.join("runs") })
+        let matching: Vec<RunId> = runs.iter().copied().filter(is_meant).collect();
+        match (name, matching.as_slice()) {
+            ("latest", _) => runs.last().copied().ok_or_else(|| self.unknown(name)),
+            (_, [only]) => Ok(*only),
+            (_, []) => Err(self.unknown(name)),
+            (_, [first, .., last]) => {
+                Err(RunError::AmbiguousRun { name: name.to_owned(), count: matching.len(), first: *first, last: *last })
+            }
+        }
+    }
+
+    fn unknown(&self, name: &str) -> RunError {
+        RunError::UnknownRun { name: name.to_owned(), folder: self.state.join("runs") }
+    }
+
+    /// Removes everything that is kept of a run. One that an engine works on stays.
+    pub fn remove(&self, run: RunId) -> Result<(), RunError> {
+        if self.is_live(run) {
+            return Err(RunError::Live { run });
+        }
+        let directory = self.paths(run).directory().to_owned();
+        // Renamed first: a half-removed run would be listed as a broken one.
+        let aside = self.state.join(format!("removed-{run}"));
+        let removed = fs::rename(&directory, &aside).and_then(|()| remove_all(&aside));
+        removed.map_err(|error| StoreError::io("remove", &directory)(error).into())
     }
 
     /// The files of a run.

@@ -5,6 +5,7 @@
 
 mod approval;
 mod attempt;
+mod determinism;
 mod dispatcher;
 mod error;
 mod event;
@@ -29,6 +30,7 @@ mod why;
 use std::sync::Arc;
 
 pub use approval::{ApprovalRecord, approve};
+pub use determinism::{Divergence, Repeatability, check_repeatability};
 pub use error::RunError;
 pub use event::{
     Clause, Entry, Event, GateVerdict, Hit, Outcome, Reviewed, RunId, RunRequest, SkipReason, StageOutline, StageProgress,
@@ -36,7 +38,7 @@ pub use event::{
 pub use history::{History, RunPaths};
 pub use interrupt::Interrupts;
 pub use options::{Ask, AskRequest, Observer, RunOptions, RunnerProgram, Start};
-pub use preview::{Forecast, Preview, preview};
+pub use preview::{Forecast, Preimages, Preview, preview};
 pub use runner::exec_stage;
 pub use segment::{Segment, SegmentReader};
 pub use state::{IllegalTransition, RunState, StageState, StageStatus};

@@ -9,7 +9,7 @@ use super::{
     RunError, RunId, RunPaths, RunRequest, RunState, StageStatus, Start,
     event::{Entry, Event, StageOutline},
 };
-use crate::{journal::Journal, plan::Plan, project::Project, store::StoreError};
+use crate::{history::RunRecord, journal::Journal, plan::Plan, project::Project, store::StoreError};
 
 /// The first entry of this engine.
 pub(crate) enum First {
@@ -43,6 +43,7 @@ fn start_journal(plan: &Plan, project: &Project, request: &RunRequest) -> Result
     let event = Event::RunStarted { run, workflow: plan.workflow.clone(), request: request.clone(), stages: outline(plan) };
     let entry = Entry { seq: 0, at: Timestamp::now(), event };
     let state = RunState::begin(&entry).map_err(|source| RunError::History { run, source })?;
+    RunRecord::keep(plan, project, &paths);
     let journal = Journal::create(&paths.journal())?;
     Ok(Opened { state, journal, first: First::Started(Box::new(entry)), unseen: BTreeSet::new() })
 }

@@ -1,9 +1,13 @@
 //! What a run would do, without doing anything: the keys that can be known now, and why each would hit or miss.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     History, RunError,
@@ -14,6 +18,7 @@ use super::{
 use crate::{
     Digest, SourceRef, StageError, StageRegistry,
     expression::Reading,
+    history::{Estimate, Past, rows_read},
     plan::{Plan, PlannedStage},
     project::Project,
     run::judge,
@@ -31,8 +36,20 @@ pub struct Preview {
     pub key: Option<Digest>,
     /// What would happen.
     pub forecast: Forecast,
-    /// How long the work took when it was last done under this name.
-    pub last_seconds: Option<f64>,
+    /// What the work costs, by what such work cost before.
+    pub cost: Option<Estimate>,
+    /// Everything that decides its outputs, when that was asked for and can be known now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preimage: Option<Value>,
+}
+
+/// Whether a preview shows what its keys are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preimages {
+    /// It does.
+    Shown,
+    /// Keys are enough.
+    Left,
 }
 
 /// What would happen to a stage.
@@ -72,79 +89,152 @@ struct Previewer<'a> {
     store: Store,
     index: StatIndex,
     results: BTreeMap<NodeIndex, ActionResult>,
-    skipped: Vec<NodeIndex>,
+    skipped: BTreeSet<NodeIndex>,
     readings: BTreeMap<String, Reading>,
+    past: Past,
+    preimages: Preimages,
+}
+
+/// What a stage would do, and what is known of its key.
+struct Look {
+    prepared: Option<Prepared>,
+    forecast: Forecast,
 }
 
 /// Looks at every stage of a plan in order. Fetches nothing and starts nothing.
-pub fn preview(plan: &Plan, project: &Project, registry: &Arc<StageRegistry>) -> Result<Vec<Preview>, RunError> {
-    let store = Store::open(&project.site.store)?;
-    let index = StatIndex::open(&project.state.join("state"))?;
-    let seconds = last_seconds(project);
-    let mut previewer = Previewer {
-        plan,
-        project,
-        registry,
-        store,
-        index,
-        results: BTreeMap::new(),
-        skipped: Vec::new(),
-        readings: BTreeMap::new(),
-    };
+pub fn preview(
+    plan: &Plan,
+    project: &Project,
+    registry: &Arc<StageRegistry>,
+    preimages: Preimages,
+) -> Result<Vec<Preview>, RunError> {
+    let past = Past::load(&History::of(project), None);
+    let mut previewer = Previewer::open((plan, project), registry, past, preimages)?;
     let mut previews = Vec::with_capacity(plan.order.len());
     for node in &plan.order {
-        let (key, forecast) = previewer.stage(*node)?;
-        let planned = &plan.graph[*node];
-        previews.push(Preview {
-            stage: planned.name.clone(),
-            kind: planned.stage.kind().to_owned(),
-            key,
-            forecast,
-            last_seconds: seconds.get(&planned.name).copied(),
-        });
+        let look = previewer.stage(*node)?;
+        previews.push(previewer.told(*node, look));
     }
     previewer.index.save()?;
     Ok(previews)
 }
 
-fn last_seconds(project: &Project) -> BTreeMap<String, f64> {
-    let history = History::of(project);
-    let states = history.runs().into_iter().rev().take(5).filter_map(|run| history.load(run).ok());
-    let mut seconds = BTreeMap::new();
-    for stage in states.flat_map(|state| state.stages) {
-        if let Some(took) = stage.seconds {
-            seconds.entry(stage.name).or_insert(took);
-        }
-    }
-    seconds
+/// A stage that could run now: its inputs are in the store.
+pub(super) struct Found {
+    pub(super) node: NodeIndex,
+    pub(super) prepared: Prepared,
+    pub(super) inputs: BTreeMap<String, Vec<SpecInput>>,
 }
 
-impl Previewer<'_> {
-    fn stage(&mut self, node: NodeIndex) -> Result<(Option<Digest>, Forecast), RunError> {
+/// Identifies one stage whose inputs are in the store; else says what has to run first.
+pub(super) fn find(
+    plan: &Plan,
+    project: &Project,
+    registry: &Arc<StageRegistry>,
+    stage: &str,
+) -> Result<Result<Found, StageError>, RunError> {
+    let Some(wanted) = plan.find(stage) else {
+        let known: Vec<&str> = plan.order.iter().map(|node| plan.graph[*node].name.as_str()).collect();
+        return Ok(Err(
+            StageError::input(format!("there is no stage {stage:?}")).help(format!("its stages are {}", known.join(", ")))
+        ));
+    };
+    let mut previewer = Previewer::open((plan, project), registry, Past::default(), Preimages::Left)?;
+    let mut look = Look { prepared: None, forecast: Forecast::Skip };
+    for node in &plan.order {
+        look = previewer.stage(*node)?;
+        if *node == wanted {
+            break;
+        }
+    }
+    previewer.index.save()?;
+    let unready = |message: String, help: String| Ok(Err(StageError::input(message).help(help)));
+    match (look.prepared, look.forecast) {
+        (Some(prepared), _) => {
+            let inputs = previewer.inputs(&plan.graph[wanted]);
+            Ok(Ok(Found { node: wanted, prepared, inputs }))
+        }
+        (None, Forecast::Wait { on }) => {
+            let list = on.join(", ");
+            unready(
+                format!("stage {stage:?} reads what {list} has not given yet"),
+                format!("run that first: `flow run --only {list}`"),
+            )
+        }
+        (None, Forecast::Fetch { source }) => unready(
+            format!("stage {stage:?} reads {source}, which is not here yet"),
+            format!("run it once: `flow run --only {stage}`"),
+        ),
+        (None, Forecast::Fail { error }) => Ok(Err(error)),
+        (None, Forecast::Cached | Forecast::Run { .. } | Forecast::Skip) => {
+            unready(format!("stage {stage:?} is skipped"), "its `if:` is false, or what it reads is skipped".to_owned())
+        }
+    }
+}
+
+impl<'a> Previewer<'a> {
+    fn open(
+        (plan, project): (&'a Plan, &'a Project),
+        registry: &'a StageRegistry,
+        past: Past,
+        preimages: Preimages,
+    ) -> Result<Self, RunError> {
+        Ok(Self {
+            plan,
+            project,
+            registry,
+            store: Store::open(&project.site.store)?,
+            index: StatIndex::open(&project.state.join("state"))?,
+            results: BTreeMap::new(),
+            skipped: BTreeSet::new(),
+            readings: BTreeMap::new(),
+            past,
+            preimages,
+        })
+    }
+
+    fn told(&self, node: NodeIndex, look: Look) -> Preview {
+        let planned = &self.plan.graph[node];
+        let (name, kind) = (planned.name.as_str(), planned.stage.kind());
+        let Look { prepared, forecast } = look;
+        let key = prepared.as_ref().map(|prepared| prepared.key);
+        let preimage = prepared.filter(|_| self.preimages == Preimages::Shown).map(|prepared| prepared.preimage.1);
+        let cost = self.past.estimate((name, kind), self.rows(node));
+        Preview { stage: name.to_owned(), kind: kind.to_owned(), key, forecast, cost, preimage }
+    }
+
+    /// Rows that the stages before it give, as far as that is known.
+    fn rows(&self, node: NodeIndex) -> Option<f64> {
+        let before = self.plan.graph.edges_directed(node, Direction::Incoming);
+        rows_read(None, before.filter_map(|edge| self.results.get(&edge.source())).map(|result| &result.metrics))
+    }
+
+    fn stage(&mut self, node: NodeIndex) -> Result<Look, RunError> {
         let plan = self.plan;
         let planned = &plan.graph[node];
+        let unknown = |forecast| Ok(Look { prepared: None, forecast });
         let before = plan.graph.edges_directed(node, Direction::Incoming).map(|edge| edge.source());
-        let open: Vec<String> = before
+        let open: BTreeSet<&str> = before
             .filter(|source| !self.results.contains_key(source) && !self.skipped.contains(source))
-            .map(|source| plan.graph[source].name.clone())
+            .map(|source| plan.graph[source].name.as_str())
             .collect();
         if !open.is_empty() {
-            return Ok((None, Forecast::Wait { on: open }));
+            return unknown(Forecast::Wait { on: open.into_iter().map(str::to_owned).collect() });
         }
         let unfed = planned.inputs.iter().flat_map(|binding| &binding.from).any(|(source, _)| self.skipped.contains(source));
         match judge::condition(planned, &self.readings) {
             Ok(true) if !unfed => {}
             Ok(_) => {
-                self.skipped.push(node);
+                self.skipped.insert(node);
                 self.readings.insert(planned.name.clone(), Reading { status: "skipped".to_owned(), metrics: BTreeMap::new() });
-                return Ok((None, Forecast::Skip));
+                return unknown(Forecast::Skip);
             }
-            Err(error) => return Ok((None, Forecast::Fail { error })),
+            Err(error) => return unknown(Forecast::Fail { error }),
         }
         match self.identify(planned) {
-            Ok(Ok(prepared)) => self.look_up(node, &prepared),
-            Ok(Err(source)) => Ok((None, Forecast::Fetch { source })),
-            Err(error) => Ok((None, Forecast::Fail { error })),
+            Ok(Ok(prepared)) => self.look_up(node, prepared),
+            Ok(Err(source)) => unknown(Forecast::Fetch { source }),
+            Err(error) => unknown(Forecast::Fail { error }),
         }
     }
 
@@ -176,18 +266,17 @@ impl Previewer<'_> {
         inputs
     }
 
-    fn look_up(&mut self, node: NodeIndex, prepared: &Prepared) -> Result<(Option<Digest>, Forecast), RunError> {
+    fn look_up(&mut self, node: NodeIndex, prepared: Prepared) -> Result<Look, RunError> {
         let plan = self.plan;
         let planned = &plan.graph[node];
-        let key = prepared.key;
-        if let Some(result) = self.store.actions().get(&key, &self.store.cas())? {
+        if let Some(result) = self.store.actions().get(&prepared.key, &self.store.cas())? {
             self.readings
                 .insert(planned.name.clone(), Reading { status: "succeeded".to_owned(), metrics: result.metrics.clone() });
             self.results.insert(node, result);
-            return Ok((Some(key), Forecast::Cached));
+            return Ok(Look { prepared: Some(prepared), forecast: Forecast::Cached });
         }
         let stage = (planned.name.as_str(), planned.stage.kind());
-        let reason = why::forecast(self.project, &self.store, stage, (key, &prepared.preimage.1))?;
-        Ok((Some(key), Forecast::Run { reason }))
+        let reason = why::forecast(&self.past, &self.store, stage, (prepared.key, &prepared.preimage.1))?;
+        Ok(Look { prepared: Some(prepared), forecast: Forecast::Run { reason } })
     }
 }

@@ -216,6 +216,9 @@ impl<'a> Runner<'a> {
         result.metrics = self.sink.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
         result.seconds = self.begun.elapsed().as_secs_f64();
         result.run.clone_from(&spec.owner.run);
+        if let Err(error) = self.store.keep_log(&spec.key, (&spec.owner.run, &spec.owner.directory)) {
+            tracing::warn!(%error, "Could not keep what the stage printed.");
+        }
         self.store.actions().put(&result)?;
         failpoint::reach("commit-7-recorded");
         self.sink.write(&Segment::Committed);

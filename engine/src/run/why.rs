@@ -4,15 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{History, RunError, RunId, StageState, StageStatus, event::Hit};
-use crate::{
-    Digest,
-    plan::{Change, difference},
-    project::Project,
-    store::Store,
-};
-
-/// How far back an earlier action is looked for.
-const LOOK_BACK: usize = 50;
+use crate::{Digest, history::Past, plan::Change, project::Project, store::Store};
 
 /// The answer of `flow why STAGE`.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +17,8 @@ pub struct Why {
     pub status: StageStatus,
     /// Its action key; none when the run never got that far.
     pub key: Option<Digest>,
+    /// How long the work took, now or when its result was recorded.
+    pub seconds: Option<f64>,
     /// The explanation.
     pub reason: Reason,
 }
@@ -38,6 +32,8 @@ pub struct Comparison {
     pub stage: String,
     /// Its action key.
     pub key: Digest,
+    /// Whether the store holds its result, so that undoing the changes makes a hit.
+    pub recorded: bool,
     /// What differs, sorted by place; digests of inputs and sources included.
     pub changes: Vec<Change>,
 }
@@ -92,7 +88,7 @@ pub fn why(project: &Project, stage: &str, run: Option<RunId>) -> Result<Why, Ru
         Some(key) => explain(&history, &store, (run, found, key))?,
         None => Reason::NotReached,
     };
-    Ok(Why { stage: stage.to_owned(), run, status: found.status.clone(), key: found.key, reason })
+    Ok(Why { stage: stage.to_owned(), run, status: found.status.clone(), key: found.key, seconds: found.seconds, reason })
 }
 
 fn explain(history: &History, store: &Store, (run, stage, key): (RunId, &StageState, Digest)) -> Result<Reason, RunError> {
@@ -101,76 +97,27 @@ fn explain(history: &History, store: &Store, (run, stage, key): (RunId, &StageSt
         let equal_inputs = preimage.as_ref().map(inputs).unwrap_or_default();
         return Ok(Reason::CutOff { ran: ran.clone(), equal_inputs });
     }
-    let earlier = earlier(history, Some(run), (&stage.name, &stage.kind));
-    let same = earlier.iter().find(|other| other.key == key).map(|other| other.run);
+    let past = Past::load(history, Some(run));
+    let same = past.with_key(&key).map(|other| other.run);
     let cached = matches!(stage.status, StageStatus::Cached { .. });
-    Ok(match (cached, same) {
-        (true, since) => Reason::Unchanged { since },
-        (false, Some(since)) => Reason::Repeated { since },
-        (false, None) => match preimage {
-            Some(preimage) => nearest(store, &earlier, &preimage)?,
-            None => Reason::First,
-        },
-    })
+    match (cached, same, preimage) {
+        (true, since, _) => Ok(Reason::Unchanged { since }),
+        (false, Some(since), _) => Ok(Reason::Repeated { since }),
+        (false, None, Some(preimage)) => changed(&past, store, (&stage.name, &stage.kind), &preimage),
+        (false, None, None) => Ok(Reason::First),
+    }
 }
 
 /// Explains work that was not done yet, for `flow plan`.
-pub(crate) fn forecast(
-    project: &Project,
-    store: &Store,
-    stage: (&str, &str),
-    action: (Digest, &Value),
-) -> Result<Reason, RunError> {
-    let earlier = earlier(&History::of(project), None, stage);
-    match earlier.iter().find(|other| other.key == action.0) {
+pub(crate) fn forecast(past: &Past, store: &Store, stage: (&str, &str), action: (Digest, &Value)) -> Result<Reason, RunError> {
+    match past.with_key(&action.0) {
         Some(same) => Ok(Reason::Repeated { since: same.run }),
-        None => nearest(store, &earlier, action.1),
+        None => changed(past, store, stage, action.1),
     }
 }
 
-/// An action of an earlier run.
-struct Earlier {
-    run: RunId,
-    stage: String,
-    key: Digest,
-    same_name: bool,
-}
-
-/// Earlier actions of the same stage or kind, latest first.
-fn earlier(history: &History, before: Option<RunId>, (name, kind): (&str, &str)) -> Vec<Earlier> {
-    let runs = history.runs().into_iter().rev().filter(|run| before.is_none_or(|before| *run < before));
-    let mut found = Vec::new();
-    for run in runs.take(LOOK_BACK) {
-        // A journal that cannot be read explains nothing.
-        let Ok(state) = history.load(run) else { continue };
-        for stage in state.stages {
-            let same_name = stage.name == name;
-            if let Some(key) = stage.key
-                && stage.kind == kind
-            {
-                found.push(Earlier { run, stage: stage.name, key, same_name });
-            }
-        }
-    }
-    found
-}
-
-/// The latest action of the same name, else the one of the same kind with the fewest differences.
-fn nearest(store: &Store, earlier: &[Earlier], preimage: &Value) -> Result<Reason, RunError> {
-    let mut best: Option<Comparison> = None;
-    for other in earlier {
-        let Some(old) = store.actions().preimage(&other.key)? else { continue };
-        let changes = difference(&old, preimage);
-        let comparison = Comparison { run: other.run, stage: other.stage.clone(), key: other.key, changes };
-        if other.same_name {
-            best = Some(comparison);
-            break;
-        }
-        if best.as_ref().is_none_or(|best| comparison.changes.len() < best.changes.len()) {
-            best = Some(comparison);
-        }
-    }
-    Ok(best.map_or(Reason::First, |than| Reason::Changed { than }))
+fn changed(past: &Past, store: &Store, stage: (&str, &str), preimage: &Value) -> Result<Reason, RunError> {
+    Ok(past.nearest(store, stage, preimage)?.map_or(Reason::First, |than| Reason::Changed { than }))
 }
 
 fn inputs(preimage: &Value) -> Vec<String> {

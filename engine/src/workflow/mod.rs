@@ -32,3 +32,9 @@ pub(crate) use problem::Problems;
 pub(crate) use template::{Piece, Template};
 pub(crate) use tree::{Node, NodeValue};
 pub(crate) use typed::{Telling, every_error};
+
+/// The keys and values of a workflow's text; none when it is not one document of YAML.
+pub(crate) fn structure(text: &str) -> Option<serde_json::Value> {
+    let mut problems = Problems::default();
+    parse::parse(&SourceText::new("", text), &mut problems).filter(|_| problems.is_empty()).map(|root| root.to_json())
+}

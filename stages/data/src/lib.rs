@@ -15,9 +15,11 @@ mod tally;
 #[cfg(test)]
 mod testing;
 
+use std::sync::Arc;
+
 use flow_engine::StageRegistry;
 
-/// Adds every stage of this crate.
+/// Adds every stage of this crate, and the viewer of the rows they write.
 #[must_use]
 pub fn register(registry: StageRegistry) -> StageRegistry {
     registry
@@ -27,4 +29,5 @@ pub fn register(registry: StageRegistry) -> StageRegistry {
         .with::<pii::Pii>()
         .with::<bias::Bias>()
         .with::<split::Split>()
+        .with_viewer(Arc::new(flow_rows::RowsViewer))
 }

@@ -10,7 +10,9 @@ mod part;
 mod records;
 mod rows;
 mod tokens;
+mod viewer;
 
 pub use error::RowsError;
 pub use rows::{Batches, RowsReader, RowsWriter};
 pub use tokens::{TokenRow, TokensMeta, TokensReader, TokensWriter};
+pub use viewer::RowsViewer;

@@ -37,7 +37,7 @@ impl Drive {
         }
         match (shell.ui.json(), detail) {
             (true, _) => crate::ui::document(&json!({ "summary": summary })),
-            (false, Detail::Normal) => crate::ui::print(&summary::text(&summary, &project, shell.ui)),
+            (false, Detail::Normal | Detail::Logs) => crate::ui::print(&summary::text(&summary, &project, shell.ui)),
             (false, Detail::Quiet) if summary.outcome == Outcome::Succeeded => {}
             (false, Detail::Quiet) => {
                 for command in summary::advice(&summary, &project) {
@@ -48,10 +48,12 @@ impl Drive {
         Ok(summary.outcome.into())
     }
 
-    fn execute(self, shell: &Shell, project: &Arc<Project>) -> Result<RunSummary, CliError> {
+    /// Runs to the end and leaves the telling to the caller.
+    pub(super) fn execute(self, shell: &Shell, project: &Arc<Project>) -> Result<RunSummary, CliError> {
         let failed = |error: &std::io::Error| CliError::internal("cannot start the run", error);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;
         let (observer, board) = progress::observer(shell.ui, self.detail);
+        let logs = progress::logs(shell.ui, self.detail, &board, project);
         let mut options = RunOptions::new(self.start).map_err(|error| failed(&error))?;
         options.approve = self.approve;
         options.person = person();
@@ -59,7 +61,7 @@ impl Drive {
         let place = (Arc::clone(project), Arc::clone(&shell.registry));
         let result = runtime.block_on(async {
             options.interrupts = Interrupts::from_signals().map_err(|error| failed(&error))?;
-            Ok(Run::execute(Arc::new(self.plan), place, options, vec![observer]).await?)
+            Ok(Run::execute(Arc::new(self.plan), place, options, std::iter::once(observer).chain(logs).collect()).await?)
         });
         // A question at the terminal may still wait for its answer: nobody waits for the question.
         runtime.shutdown_background();

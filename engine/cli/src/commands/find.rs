@@ -1,5 +1,7 @@
 //! Finding the run that a command is about.
 
+use std::collections::BTreeSet;
+
 use flow_engine::{
     project::Project,
     run::{History, RunId, RunPaths, RunState},
@@ -35,4 +37,14 @@ impl Found {
     pub(super) fn paths(&self) -> RunPaths {
         self.history.paths(self.run)
     }
+}
+
+/// Nobody measured a number of this name.
+pub(super) fn unknown_metric(name: &str, known: &BTreeSet<&str>) -> CliError {
+    let message = format!("no run measured {name:?}");
+    if known.is_empty() {
+        return CliError::usage(message, "these runs measured nothing; run a stage that reports numbers, such as eval/suite");
+    }
+    let list: Vec<&str> = known.iter().copied().take(20).collect();
+    CliError::usage(message, format!("known numbers are {}", list.join(", ")))
 }

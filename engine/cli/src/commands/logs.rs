@@ -1,6 +1,7 @@
 //! `flow logs`.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{Read, Seek, SeekFrom},
     path::PathBuf,
@@ -8,24 +9,30 @@ use std::{
 };
 
 use clap::Args;
+use flow_engine::{
+    run::{StageState, StageStatus},
+    store::Store,
+};
 use serde_json::json;
 
 use super::find::Found;
-use crate::{CliError, ExitStatus, Shell, ui::Ui};
+use crate::{CliError, ExitStatus, Shell, progress::streams, ui::Ui};
 
 /// Between two looks at files that grow.
 const EVERY: Duration = Duration::from_millis(250);
 
 /// Print what stages wrote to standard output and standard error
+///
+/// Of a stage that was cached, what it printed when the work was done is printed again and marked as replayed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  flow logs --stage train
+  flow logs train
   flow logs --stage train --follow
   flow logs 01JDF3")]
 pub(crate) struct LogsArgs {
-    /// The run
-    #[arg(default_value = "latest")]
+    /// The run, or a stage of the latest run
+    #[arg(default_value = "latest", value_name = "RUN|STAGE")]
     run: String,
     /// Only this stage
     #[arg(long, value_name = "STAGE")]
@@ -36,17 +43,19 @@ pub(crate) struct LogsArgs {
 }
 
 pub(super) fn execute(args: &LogsArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
-    let mut found = Found::run(shell, &args.run)?;
+    let (mut found, only) = asked(args, shell)?;
     let known = |found: &Found| found.state.stages.iter().map(|stage| stage.name.clone()).collect::<Vec<_>>().join(", ");
-    if let Some(stage) = args.stage.as_ref().filter(|stage| found.state.stage(stage).is_none()) {
+    if let Some(stage) = only.as_ref().filter(|stage| found.state.stage(stage).is_none()) {
         let help = format!("its stages are {}", known(&found));
         return Err(CliError::usage(format!("run {} has no stage {stage:?}", found.run), help));
     }
     let mut tails: Vec<Tail> = Vec::new();
+    let mut replay = Replay { store: Store::open(&found.project.site.store)?, shown: BTreeSet::new(), lines: 0 };
     loop {
         // Asked before reading, so that what was written last is not missed.
         let live = found.history.is_live(found.run);
-        open(&mut tails, &found, args.stage.as_deref());
+        open(&mut tails, &found, only.as_deref());
+        replay.show(&found, only.as_deref(), shell.ui);
         for tail in &mut tails {
             tail.print(shell.ui);
         }
@@ -55,13 +64,58 @@ pub(super) fn execute(args: &LogsArgs, shell: &Shell) -> Result<ExitStatus, CliE
             for tail in &mut tails {
                 tail.print(shell.ui);
             }
-            if !shell.ui.json() && tails.iter().all(|tail| tail.offset == 0) {
-                crate::ui::note(&silence(args.stage.as_deref(), &found));
+            if !shell.ui.json() && replay.lines == 0 && tails.iter().all(|tail| tail.offset == 0) {
+                crate::ui::note(&silence(only.as_deref(), &found));
             }
             return Ok(ExitStatus::Ok);
         }
         std::thread::sleep(EVERY);
         found.state = found.history.load(found.run)?;
+    }
+}
+
+/// The run and the stage that are meant; a word that names no run may be a stage of the latest one.
+fn asked(args: &LogsArgs, shell: &Shell) -> Result<(Found, Option<String>), CliError> {
+    let error = match Found::run(shell, &args.run) {
+        Ok(found) => return Ok((found, args.stage.clone())),
+        Err(error) => error,
+    };
+    match Found::run(shell, "latest") {
+        Ok(latest) if args.stage.is_none() && latest.state.stage(&args.run).is_some() => Ok((latest, Some(args.run.clone()))),
+        _ => Err(error),
+    }
+}
+
+/// What cached stages printed when their work was done, each shown once.
+struct Replay {
+    store: Store,
+    shown: BTreeSet<String>,
+    lines: usize,
+}
+
+impl Replay {
+    fn show(&mut self, found: &Found, only: Option<&str>, ui: Ui) {
+        for stage in found.state.stages.iter().filter(|stage| only.is_none_or(|name| name == stage.name)) {
+            if matches!(stage.status, StageStatus::Cached { .. }) && self.shown.insert(stage.name.clone()) {
+                self.stage(stage, ui);
+            }
+        }
+    }
+
+    fn stage(&mut self, stage: &StageState, ui: Ui) {
+        let Some(log) = stage.key.and_then(|key| self.store.log(&key)) else { return };
+        for (stream, text) in streams(&log) {
+            for line in text.lines() {
+                self.lines += 1;
+                if ui.json() {
+                    crate::ui::document(
+                        &json!({ "stage": stage.name, "stream": stream, "line": line, "replayed_from": log.run }),
+                    );
+                } else {
+                    crate::ui::print(&format!("{} {line}\n", ui.out.quiet(&format!("{} (replayed) │", stage.name))));
+                }
+            }
+        }
     }
 }
 

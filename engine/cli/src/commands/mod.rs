@@ -1,9 +1,12 @@
 //! One command, one file: what it takes and what it does.
 
 pub(crate) mod approve;
+pub(crate) mod bisect;
 pub(crate) mod chat;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod exec_stage;
 pub(crate) mod gc;
 pub(crate) mod generate;
@@ -13,6 +16,7 @@ pub(crate) mod models;
 pub(crate) mod plan;
 pub(crate) mod resume;
 pub(crate) mod run;
+pub(crate) mod runs;
 pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod stages;
@@ -20,6 +24,7 @@ pub(crate) mod status;
 pub(crate) mod why;
 
 mod ask;
+mod determinism;
 mod drive;
 mod find;
 
@@ -35,6 +40,10 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
         Command::Plan(args) => plan::execute(&args, shell),
         Command::Check(args) => check::execute(&args, shell),
         Command::Status(args) => status::execute(&args, shell),
+        Command::Runs(args) => runs::execute(&args, shell),
+        Command::Diff(args) => diff::execute(&args, shell),
+        Command::Compare(args) => compare::execute(&args, shell),
+        Command::Bisect(args) => bisect::execute(&args, shell),
         Command::Logs(args) => logs::execute(&args, shell),
         Command::Why(args) => why::execute(&args, shell),
         Command::Graph(args) => graph::execute(&args, shell),

@@ -14,6 +14,7 @@ Examples:
   flow run workflows/quickstart.yaml -p lr=1e-4
   flow run --only split --limit 100            a smoke run up to one stage
   flow run --profile smoke                     with the parameters and overrides of a profile
+  flow run --logs                              show what stages print, or printed
   flow run --approve approve                   approve in a script; the record says so")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -24,6 +25,9 @@ pub(crate) struct RunArgs {
     /// Say only what went wrong or waits
     #[arg(long, short)]
     quiet: bool,
+    /// Show what stages print; for a cached stage, what it printed when the work was done
+    #[arg(long, conflicts_with = "quiet")]
+    logs: bool,
 }
 
 pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
@@ -35,6 +39,10 @@ pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliErr
         limit: args.workflow.limit,
         profile: args.workflow.profile,
     };
-    let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
+    let detail = match (args.quiet, args.logs) {
+        (true, _) => Detail::Quiet,
+        (false, true) => Detail::Logs,
+        (false, false) => Detail::Normal,
+    };
     Drive { plan, project, start: Start::New(request), approve: args.approve, detail }.go(shell)
 }

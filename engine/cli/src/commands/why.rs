@@ -7,7 +7,11 @@ use flow_engine::{
 };
 
 use super::find::Found;
-use crate::{CliError, ExitStatus, Shell, reason, text::push, ui::Ui};
+use crate::{
+    CliError, ExitStatus, Shell, reason,
+    text::{duration, push},
+    ui::Ui,
+};
 
 /// Say why a stage ran, was cached, or was not reached
 #[derive(Debug, Args)]
@@ -53,6 +57,10 @@ fn text(why: &Why, store: &Store, ui: Ui) -> String {
             }
             let of = if than.stage == why.stage { String::new() } else { format!("stage {} of ", than.stage) };
             push(&mut out, format_args!("  {}\n", ui.out.quiet(&format!("compared with {of}run {}", than.run))));
+            if let Some(way_back) = reason::way_back(than, store) {
+                let took = why.seconds.map(|seconds| format!("the work took {}; ", duration(seconds))).unwrap_or_default();
+                push(&mut out, format_args!("  {}\n", ui.out.quiet(&format!("{took}{way_back}"))));
+            }
         }
         Reason::CutOff { equal_inputs, .. } => {
             for input in equal_inputs {

@@ -6,6 +6,7 @@ use maud::{Markup, PreEscaped, html};
 use super::{
     Dag, Mark, Node,
     layout::{self, Frame, Layout},
+    pause,
 };
 use crate::text::push;
 
@@ -100,12 +101,24 @@ fn stage(node: &Node, frame: &Frame) -> Markup {
             rect x=(px(frame.left)) y=(px(frame.top)) width=(px(frame.width)) height=(px(frame.height)) rx="8" {}
             text class="name" x=(px(text)) y=(px(frame.top + 20.0)) { (fit(&node.name, 30)) }
             text class="kind" x=(px(text)) y=(px(frame.top + 36.0)) { (fit(&node.kind, 32)) }
-            text class="sign" x=(px(frame.left + frame.width - 12.0)) y=(px(frame.top + 20.0)) text-anchor="end" { (node.mark.sign()) }
+            (sign(node.mark, frame))
         }
     };
     match &node.link {
         Some(link) => html! { a href=(link) { (body) } },
         None => body,
+    }
+}
+
+/// The sign in the upper right corner.
+fn sign(mark: Mark, frame: &Frame) -> Markup {
+    let right = frame.left + frame.width - 12.0;
+    html! {
+        @if mark == Mark::Parked {
+            g style="color:var(--m)" { (pause(right - 10.0, frame.top + 10.0)) }
+        } @else {
+            text class="sign" x=(px(right)) y=(px(frame.top + 20.0)) text-anchor="end" { (mark.sign()) }
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl Lines {
     }
 
     fn wanted(&self, saying: &Saying) -> bool {
-        self.detail == Detail::Normal || matches!(saying.tone, Tone::Bad | Tone::Watch)
+        self.detail != Detail::Quiet || matches!(saying.tone, Tone::Bad | Tone::Watch)
     }
 }
 
@@ -55,7 +55,7 @@ impl Observer for Lines {
 
     fn progress(&mut self, progress: &StageProgress) {
         let due = self.told.get(&progress.stage).is_none_or(|last| last.elapsed() >= EVERY);
-        if due && self.detail == Detail::Normal {
+        if due && self.detail != Detail::Quiet {
             self.told.insert(progress.stage.clone(), Instant::now());
             let saying = Saying::about(&progress.stage, Tone::Quiet, "…", progress_text(progress));
             self.board.line(saying.render(self.paint, self.width));

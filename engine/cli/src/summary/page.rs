@@ -65,7 +65,8 @@ fn facts(summary: &RunSummary) -> Vec<(&'static str, String)> {
     }
     if verdicts().next().is_some() {
         let held = verdicts().filter(|verdict| verdict.passed).count();
-        facts.push(("gates held", format!("{held} of {}", verdicts().count())));
+        let asked = verdicts().count();
+        facts.push((if asked == 1 { "gate held" } else { "gates held" }, format!("{held} of {asked}")));
     }
     facts
 }
@@ -89,7 +90,7 @@ fn legend(states: &[&StageState]) -> Markup {
     let seen = |mark: &Mark| states.iter().any(|state| Mark::from(&state.status) == *mark);
     html! {
         p.legend style="justify-content:center;margin:10px 0 0" {
-            @for mark in marks.iter().filter(|mark| seen(mark)) { span { (mark.sign()) " " (mark.word()) } }
+            @for mark in marks.iter().filter(|mark| seen(mark)) { span { (mark.drawn()) " " (mark.word()) } }
         }
     }
 }
@@ -173,7 +174,7 @@ fn stages(summary: &RunSummary, reports: &Reports<'_>) -> Markup {
         let sentence = sentences.get(state.name.as_str()).and_then(|report| report.summary.clone());
         vec![
             html! { b id={ "stage-" (state.name) } { (state.name) } br; span.muted { (state.kind) } },
-            html! { span style="white-space:nowrap" { (Mark::from(&state.status).sign()) " " (status(&state.status)) } },
+            html! { span style="white-space:nowrap" { (Mark::from(&state.status).drawn()) " " (status(&state.status)) } },
             html! { (state.seconds.map(duration).unwrap_or_default()) },
             html! { (result(stage)) @if let Some(sentence) = sentence { br; span.muted { (sentence) } } },
             outputs(state),

@@ -71,9 +71,52 @@ pub fn fit(text: &str, columns: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// About the width of a text at the size of labels, in units of the drawing; rather too wide than cut.
+fn width_of(text: &str) -> f64 {
+    let width = |c: char| match c {
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | '\'' | '|' | '[' | ']' | ' ' | '(' | ')' => 4.2,
+        'm' | 'w' | '@' | '%' => 10.6,
+        c if c.is_ascii_uppercase() => 8.6,
+        c if (c as u32) >= 0x1100 => 12.6,
+        _ => 7.2,
+    };
+    text.chars().map(width).sum()
+}
+
+/// Cuts a text to a width.
+fn fit_width(text: &str, room: f64) -> String {
+    if width_of(text) <= room {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        kept.push(c);
+        if width_of(&kept) > room - 12.6 {
+            kept.pop();
+            break;
+        }
+    }
+    format!("{}…", kept.trim_end())
+}
+
+/// The room that the widest of some texts needs, between two bounds.
+fn room_for<'a>(texts: impl Iterator<Item = &'a str>, (least, most): (f64, f64)) -> f64 {
+    texts.map(width_of).fold(least, f64::max).min(most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_cut_to_the_room_they_have() {
+        assert_eq!(fit_width("short", 100.0), "short");
+        for text in ["MMMMMMMMMMMMMMMMMMMM", "a rather long label of a metric", "漢字漢字漢字漢字漢字"] {
+            let cut = fit_width(text, 90.0);
+            assert!(cut.ends_with('…') && width_of(&cut) <= 90.0, "{cut} {}", width_of(&cut));
+        }
+        assert!((room_for(["a", "bbbb"].into_iter(), (10.0, 20.0)) - 20.0).abs() < 1e-9);
+    }
 
     #[test]
     fn coordinates_are_short() {

@@ -21,7 +21,8 @@ pub(super) fn make(config: &BiasConfig, measured: &Measured, tally: &Tally) -> R
         (false, 0) => Verdict::Pass,
         (false, _) => Verdict::Fail,
     };
-    report.verdict(verdict, format!("{} gates, {failed} failed, {unclear} inconclusive", measured.gates.len()));
+    let (asked, plural) = (measured.gates.len(), if measured.gates.len() == 1 { "" } else { "s" });
+    report.verdict(verdict, format!("{asked} gate{plural}, {failed} failed, {unclear} inconclusive"));
     let mentioning = format!("{} ({})", measured.rows_with_mentions, percent(share(measured.rows_with_mentions, tally.rows_in)));
     report.fact("rows in", tally.rows_in).fact("rows that mention a group", mentioning);
     report.table(gates(measured));
