@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{StageRegistry, workflow::WorkflowDocument};
 
-const COMMAND_KEYS: [&str; 5] = ["run", "code", "env", "out", "external"];
+const COMMAND_KEYS: [&str; 7] = ["run", "code", "env", "out", "external", "sandbox", "tools"];
 /// Parts of a stage whose values are configuration.
 const TEMPLATED: [&str; 4] = ["timeout", "retry", "env", "external"];
 

@@ -16,6 +16,27 @@ pub enum SourceRef {
     Files(String),
     /// A URI with a scheme, pinned by hash in `flow.lock`.
     Pinned(String),
+    /// A program of the machine, with its interpreter and its libraries.
+    Program(ProgramRef),
+}
+
+impl SourceRef {
+    /// The name under which its files are found.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Files(name) | Self::Pinned(name) => name.clone(),
+            Self::Program(program) => format!("tool:{}", program.name),
+        }
+    }
+}
+
+/// A program by the word that starts it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProgramRef {
+    /// A name to look up, or a path relative to the workflow file.
+    pub name: String,
+    /// The folders to look it up in, as in `PATH`.
+    pub search: String,
 }
 
 /// One resolved file or folder of a source.

@@ -174,3 +174,30 @@ fn commands_find_the_project_by_flag() {
     terminal.flow(&["status", "--project", "."]).ends(0).says("greet succeeded");
     assert!(Path::new(&terminal.run_folder()).join("summary.json").exists());
 }
+
+const COMMANDS: &str = "\
+flow: 1
+stages:
+  text: {uses: toy/emit@1, with: {text: hello}}
+  neat: {uses: cmd@1, in: {text: text.out}, run: [sh, -c, 'read -r x < $0; echo $x > o'], out: {o: {path: o}}}
+  careless:
+    uses: cmd@1
+    run: [sh, -c, 'w=words; read -r x < $w.txt; echo $x > o']
+    out: {o: {path: o}}
+";
+
+#[test]
+fn what_commands_use_undeclared_is_listed_with_what_to_write() {
+    let commands = COMMANDS.replace("< $0; echo $x > o'],", "< $0; echo $x > o', '${in.text}'],");
+    let terminal = Terminal::with(&commands);
+    std::fs::write(terminal.path("words.txt"), "w\n").unwrap();
+    terminal.flow(&["check", "--undeclared=neat"]).ends(1).says("text has not given yet");
+    terminal.flow(&["run", "--only", "text"]).ends(0).says("succeeded");
+    terminal.flow(&["check", "--undeclared=neat"]).ends(0).says("neat: everything it uses is declared");
+    let listed = terminal.flow(&["check", "--undeclared"]).ends(3);
+    listed.says("careless: one thing is not declared").says("looks for words.txt").says("code: [words.txt]");
+    let json = terminal.flow(&["check", "--undeclared", "--json"]).ends(3).json();
+    assert_eq!(json[0]["commands"][1]["stage"], "careless");
+    assert_eq!(json[0]["commands"][1]["undeclared"][0]["what"], "missing");
+    terminal.flow(&["check", "--undeclared=text"]).ends(2).warns("there is no command");
+}

@@ -140,12 +140,12 @@ impl Configuring<'_> {
         }
     }
 
-    /// `run`, `code`, `env`, `out`, and `external` say nothing to a built-in stage.
+    /// `run`, `code`, `env`, `out`, and the like say nothing to a built-in stage.
     fn refuse_command_keys(&mut self, subject: Subject<'_>, kind: &str) {
         let node = self.expansion.scopes.get(subject.at.0).and_then(|scope| scope.loaded.stage_node(subject.at.1));
         let keys: Vec<&str> =
             node.map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default();
-        for key in ["run", "code", "env", "out", "external"].into_iter().filter(|key| keys.contains(key)) {
+        for key in ["run", "code", "env", "out", "external", "sandbox", "tools"].into_iter().filter(|key| keys.contains(key)) {
             let message = format!("`{key}:` belongs to commands, not to `{kind}`");
             let help = format!("configure `{kind}` with `with:`, or write `uses: cmd@1`");
             self.add(subject, &[key], ("flow::plan::command_key", message, help));

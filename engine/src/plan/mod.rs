@@ -4,7 +4,7 @@
 //! port, and expression. All problems come back at once. Nothing here touches the store; [`crate::run`] runs a plan.
 
 mod bind;
-mod command;
+pub(crate) mod command;
 mod configure;
 mod difference;
 mod error;
@@ -20,6 +20,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
 
 pub use self::{
+    command::{Undeclared, What},
     difference::{Change, difference},
     error::PlanErrors,
     key::{Action, ActionInput, ActionSource, KEY_CONTEXT, mixed_seed},

@@ -25,6 +25,7 @@ mod session;
 mod spec;
 mod state;
 mod summary;
+mod undeclared;
 mod why;
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ pub use runner::exec_stage;
 pub use segment::{Segment, SegmentReader};
 pub use state::{IllegalTransition, RunState, StageState, StageStatus};
 pub use summary::{RunSummary, StageSummary};
+pub use undeclared::{Sighting, undeclared};
 pub use why::{Comparison, Reason, Why, why};
 
 pub use crate::store::Supply;

@@ -16,7 +16,7 @@ use super::{
     why::{self, Reason},
 };
 use crate::{
-    Digest, SourceRef, StageError, StageRegistry,
+    Digest, StageError, StageRegistry,
     expression::Reading,
     history::{Estimate, Past, rows_read},
     plan::{Plan, PlannedStage},
@@ -245,8 +245,7 @@ impl<'a> Previewer<'a> {
         let mut sources = Vec::new();
         for source in planned.stage.sources() {
             let Some(resolved) = self.store.sources().look(&source, &request)? else {
-                let (SourceRef::Pinned(name) | SourceRef::Files(name)) = source;
-                return Ok(Err(name));
+                return Ok(Err(source.name()));
             };
             sources.push(resolved);
         }

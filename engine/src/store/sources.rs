@@ -90,6 +90,7 @@ impl SourceStore {
     pub fn resolve(&self, source: &SourceRef, request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
         match source {
             SourceRef::Files(pattern) => resolve_files(pattern, request),
+            SourceRef::Program(program) => crate::program::resolve(program, request),
             SourceRef::Pinned(uri) => {
                 // One at a time: two stages that name the same URI fetch it once.
                 let _turn = PINNING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,6 +103,7 @@ impl SourceStore {
     pub fn look(&self, source: &SourceRef, request: &SourceRequest<'_>) -> Result<Option<ResolvedSource>, StageError> {
         match source {
             SourceRef::Files(pattern) => resolve_files(pattern, request).map(Some),
+            SourceRef::Program(program) => crate::program::resolve(program, request).map(Some),
             SourceRef::Pinned(uri) => match self.published(uri, request)? {
                 Some(found) => Ok(Some(found)),
                 None => in_place(uri, request),

@@ -63,6 +63,8 @@ pub struct StatIndex {
     path: PathBuf,
     now: i128,
     known: Mutex<Entries>,
+    /// Programs of the machine, looked at once.
+    pub(crate) programs: crate::program::Shelf,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +83,7 @@ impl StatIndex {
         let clock = folder.join("clock");
         files::write_atomic(b"", &clock)?;
         let now = Stamp::of(&clock)?.modified_ns;
-        Ok(Self { path, now, known: Mutex::new(Entries { entries, changed: false }) })
+        Ok(Self { path, now, known: Mutex::new(Entries { entries, changed: false }), programs: crate::program::Shelf::default() })
     }
 
     /// The digest and size of a file.

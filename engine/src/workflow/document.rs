@@ -6,7 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::{duration::Period, hooks::Hooks};
+use super::{
+    command::{SandboxLevel, ToolsDeclaration},
+    duration::Period,
+    hooks::Hooks,
+};
 use crate::{ArtifactKind, Secret};
 
 /// A workflow: a graph of stages. With `inputs` and `outputs` it is a component that other workflows use.
@@ -226,7 +230,7 @@ pub struct StageDocument {
     /// For `cmd@1`: files of the command by path or pattern. Their content counts for caching.
     #[serde(default)]
     pub code: Vec<String>,
-    /// For `cmd@1`: environment variables. The command sees no others but PATH and HOME.
+    /// For `cmd@1`: environment variables. Of others the command sees PATH, HOME, TMPDIR, TZ, and LANG only.
     #[serde(default)]
     pub env: BTreeMap<String, EnvironmentValue>,
     /// For `cmd@1`: what the command writes, by port.
@@ -235,6 +239,12 @@ pub struct StageDocument {
     /// For `cmd@1`: files outside the project by path or pattern that the command reads. Their content counts for caching.
     #[serde(default)]
     pub external: Vec<String>,
+    /// For `cmd@1`: how much of the machine the command sees.
+    #[serde(default)]
+    pub sandbox: SandboxLevel,
+    /// For `cmd@1`: programs that the command starts beside its own; their content counts for caching. `loose` for none at all.
+    #[serde(default)]
+    pub tools: ToolsDeclaration,
 }
 
 /// One file or folder that a command writes.

@@ -2,6 +2,7 @@
 //!
 //! Leans on a YAML event parser and serde. It knows neither stages nor the store: [`crate::plan`] checks what the names mean.
 
+mod command;
 mod document;
 mod duration;
 mod hooks;
@@ -17,6 +18,7 @@ mod text;
 mod tree;
 mod typed;
 
+pub use command::{SandboxLevel, ToolsDeclaration};
 pub use document::{
     ComponentInput, ComponentOutput, Defaults, EnvironmentValue, InputBinding, ItemType, OutputDeclaration, ParamDeclaration,
     ParamType, ProfileDocument, RetryDocument, Scalar, StageDocument, Texts, Version, WorkflowDocument,

@@ -27,6 +27,7 @@ mod ask;
 mod determinism;
 mod drive;
 mod find;
+mod undeclared;
 
 use std::process::ExitCode;
 

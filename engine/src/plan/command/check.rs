@@ -55,6 +55,8 @@ fn config(document: &StageDocument, site: &CommandSite<'_>) -> CommandConfig {
         inputs: document.inputs.iter().map(|(port, binding)| (port.clone(), arity(&binding.from))).collect(),
         outputs: document.out.clone(),
         folder: site.relative.clone(),
+        sandbox: document.sandbox,
+        tools: document.tools.clone(),
     }
 }
 
@@ -191,17 +193,28 @@ impl Checks<'_> {
 
     /// A file of the project that the command names but does not declare would not be there, nor count for caching.
     fn script(&mut self, argument: &str, index: usize) {
-        let path = Path::new(argument);
-        if argument.contains("${") || !stays_inside(path) || !self.site.folder.join(path).is_file() {
-            return;
+        let words = argument.split(|letter: char| letter.is_whitespace() || "'\"`;|&<>()=".contains(letter));
+        let mut named: Vec<&str> = std::iter::once(argument).chain(words).collect();
+        named.dedup();
+        for name in named {
+            if self.is_undeclared(name) {
+                let place = vec![key("run"), PathStep::Index(index)];
+                let help = format!("declare it under `code: [{name}]`, so that a change of it runs the command again");
+                self.add(place, format!("`{name}` is a file that the command does not declare"), help);
+            }
+        }
+    }
+
+    fn is_undeclared(&self, name: &str) -> bool {
+        let path = Path::new(name);
+        if name.contains("${") || !stays_inside(path) || !self.site.folder.join(path).is_file() {
+            return false;
         }
         let file = plain(path);
-        let covered = self.document.code.iter().any(|pattern| covers(&code_pattern(self.site.folder, pattern), &file));
-        if !covered {
-            let place = vec![key("run"), PathStep::Index(index)];
-            let help = format!("declare it under `code: [{argument}]`, so that a change of it runs the command again");
-            self.add(place, format!("`{argument}` is a file that the command does not declare"), help);
-        }
+        // What it writes may be called like a file of the project.
+        let written = self.document.out.values().any(|output| file.starts_with(plain(Path::new(&output.path))));
+        let mut code = self.document.code.iter();
+        !written && !code.any(|pattern| covers(&code_pattern(self.site.folder, pattern), &file))
     }
 }
 

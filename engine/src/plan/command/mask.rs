@@ -7,48 +7,50 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::forms::{Forms, Shortest};
+use crate::StageError;
+
 const MARK: &[u8] = b"***";
-/// Shorter lines of a secret would mask ordinary words.
-const SHORTEST: usize = 4;
 /// How long output may take to drain once the command has ended; a process that escaped may hold the pipe open for ever.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// What must not be seen.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Mask {
-    hidden: Vec<Vec<u8>>,
+    /// None when there is nothing to hide.
+    hidden: Option<Forms>,
 }
 
 impl Mask {
-    /// Hides every line of the given values, longest first, so that a value inside another one leaves no rest.
-    pub(super) fn of(secrets: &[String]) -> Self {
-        let lines = secrets.iter().flat_map(|secret| secret.lines().map(str::trim));
-        let mut hidden: Vec<Vec<u8>> = lines.filter(|line| line.len() >= SHORTEST).map(|line| line.as_bytes().to_vec()).collect();
-        hidden.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        hidden.dedup();
-        Self { hidden }
+    /// Hides every form of every line of the given values.
+    pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, StageError> {
+        Ok(Self { hidden: Forms::of(secrets, Shortest::Word)? })
     }
 
     /// Whether there is nothing to hide.
     pub(super) fn is_empty(&self) -> bool {
-        self.hidden.is_empty()
+        self.hidden.is_none()
     }
 
-    /// Copies a stream to its end, masked. The end of what was read is held back while it may be the start of a secret.
+    /// Copies a stream to its end, masked. The end of what was read is held back while a secret may go on in it.
     fn copy(&self, mut input: impl Read, mut output: impl Write) -> io::Result<()> {
-        let held = self.hidden.first().map_or(0, |longest| longest.len() - 1);
+        let Some(forms) = &self.hidden else { return io::copy(&mut input, &mut output).map(drop) };
         let mut pending = Vec::new();
         let mut chunk = vec![0_u8; 8192];
         loop {
             let read = input.read(&mut chunk)?;
             pending.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            for secret in &self.hidden {
-                pending = replaced(&pending, secret);
+            let settled = if read == 0 { pending.len() } else { pending.len().saturating_sub(forms.longest() - 1) };
+            let mut done = 0;
+            // Of two secrets that begin at one place, the longer counts; it is known whole before the settled part ends.
+            for found in forms.find(&pending).take_while(|found| found.start < settled) {
+                output.write_all(pending.get(done..found.start).unwrap_or_default())?;
+                output.write_all(MARK)?;
+                done = found.end;
             }
-            let ready = if read == 0 { pending.len() } else { pending.len().saturating_sub(held) };
-            output.write_all(pending.get(..ready).unwrap_or_default())?;
+            output.write_all(pending.get(done..settled).unwrap_or_default())?;
             output.flush()?;
-            pending.drain(..ready);
+            pending.drain(..done.max(settled));
             if read == 0 {
                 return Ok(());
             }
@@ -56,25 +58,25 @@ impl Mask {
     }
 }
 
-fn replaced(text: &[u8], secret: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.windows(secret.len()).position(|window| window == secret) {
-        out.extend_from_slice(rest.get(..at).unwrap_or_default());
-        out.extend_from_slice(MARK);
-        rest = rest.get(at + secret.len()..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
-    out
-}
-
 /// The threads that carry a command's output to the attempt's log.
 pub(super) struct Carriers(Vec<JoinHandle<()>>);
 
+/// Where the standard output of a command goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Log {
+    /// Each stream to the one of its name.
+    Apart,
+    /// Both to the standard error, because the other carries an answer.
+    Aside,
+}
+
 impl Carriers {
     /// Starts carrying what the child has piped; a child without pipes needs none.
-    pub(super) fn start(child: &mut Child, mask: &Mask) -> Self {
-        let out = child.stdout.take().map(|pipe| carry(mask.clone(), pipe, io::stdout()));
+    pub(super) fn start(child: &mut Child, mask: &Mask, log: Log) -> Self {
+        let out = child.stdout.take().map(|pipe| match log {
+            Log::Apart => carry(mask.clone(), pipe, io::stdout()),
+            Log::Aside => carry(mask.clone(), pipe, io::stderr()),
+        });
         let err = child.stderr.take().map(|pipe| carry(mask.clone(), pipe, io::stderr()));
         Self(out.into_iter().chain(err).collect())
     }
@@ -111,7 +113,7 @@ mod tests {
     }
 
     fn masked(text: &str, secrets: &[&str]) -> String {
-        let mask = Mask::of(&secrets.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let mask = Mask::of(secrets.iter().copied()).unwrap();
         let mut out = Vec::new();
         mask.copy(Dripping(text.as_bytes()), &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -120,7 +122,14 @@ mod tests {
     #[test]
     fn a_secret_is_masked_however_it_is_cut() {
         assert_eq!(masked("+ curl -H hunter2hunter2 x\nhunter2", &["hunter2hunter2"]), "+ curl -H *** x\nhunter2");
-        assert_eq!(masked("a: hunter2hunter2", &["hunter2", "hunter2hunter2"]), "a: ******");
+        assert_eq!(masked("a: hunter2hunter2", &["hunter2", "hunter2hunter2"]), "a: ***");
+        assert_eq!(masked("password123 pass", &["pass", "password123"]), "*** ***");
+    }
+
+    #[test]
+    fn what_a_secret_becomes_in_a_header_or_a_url_is_masked_as_well() {
+        assert_eq!(masked("Basic dXNlcjpodW50ZXIyaHVudGVyMg==", &["hunter2hunter2"]), "Basic dXNlcjp***g==");
+        assert_eq!(masked("GET /?t=a%2Fb%2Fc%2Fd HTTP", &["a/b/c/d"]), "GET /?t=*** HTTP");
     }
 
     #[test]

@@ -1,29 +1,43 @@
 //! `cmd@1`: a stage in any language. It sees its declared inputs, its declared code, and a nearly empty environment.
+//!
+//! Its `sandbox:` says how much else it may see; [`crate::sandbox`] raises the walls. Its key holds, beside what it declares,
+//! the content of the program it starts, see [`crate::program`].
 
 mod check;
+mod environment;
+mod forms;
+mod group;
+mod leak;
 mod mask;
 mod run;
+mod undeclared;
 mod work;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(super) use check::{CommandSite, build, relative_folder};
+pub(crate) use undeclared::Observed;
+pub use undeclared::{Undeclared, What};
 
 use crate::{
-    ArtifactKind, Determinism, DynStage, Effect, Ports, Resources, SourceRef, StageContext, StageError,
+    ArtifactKind, Determinism, DynStage, Effect, Ports, ProgramRef, Resources, SourceRef, StageContext, StageError,
     context::Site,
     registry::ConfigError,
     stage::Arity,
-    workflow::{EnvironmentValue, OutputDeclaration},
+    workflow::{EnvironmentValue, OutputDeclaration, SandboxLevel, ToolsDeclaration},
 };
 
 /// The word before `@1`.
 pub(crate) const KIND: &str = "cmd";
-/// Raised when the working folder or the environment of commands changes.
-const REVISION: u32 = 1;
+/// Raised when the working folder or the environment of commands changes. The second: TMPDIR, TZ, and LANG are set, HOME and
+/// TMPDIR lie beside the working folder, and the program counts by its content.
+const REVISION: u32 = 2;
 
 /// What a command is, as it is hashed into the action key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +54,11 @@ pub(crate) struct CommandConfig {
     pub(super) outputs: BTreeMap<String, OutputDeclaration>,
     /// The folder of the component that holds the stage, relative to the workflow file; empty outside components.
     pub(super) folder: String,
+    /// In the key, because each level sees something else: a strict result must not come from a run that could read anything.
+    #[serde(default)]
+    pub(super) sandbox: SandboxLevel,
+    #[serde(default)]
+    pub(super) tools: ToolsDeclaration,
 }
 
 /// A configured command.
@@ -61,11 +80,37 @@ impl CommandStage {
     }
 }
 
+/// Runs a command watched and tells what it uses undeclared; its outputs are thrown away.
+pub(crate) fn observe(stage: &dyn DynStage, cx: &StageContext<'_>) -> Result<Observed, StageError> {
+    let restored = CommandStage::restore(stage.config().clone());
+    let command = restored.map_err(|error| StageError::internal("cannot configure a command again").because(&error))?;
+    undeclared::observe(&command.config, cx)
+}
+
 impl CommandConfig {
     /// A code pattern relative to the workflow file, as sources are named.
     fn code_source(&self, pattern: &str) -> String {
         let path: PathBuf = PathBuf::from(&self.folder).join(pattern);
         path.to_string_lossy().into_owned()
+    }
+
+    /// The programs that count, as sources.
+    fn programs(&self) -> Vec<SourceRef> {
+        let ToolsDeclaration::Exact(more) = &self.tools else { return Vec::new() };
+        let own = self.run.first().filter(|program| !program.contains("${"));
+        let search = environment::search_path(self);
+        let mut names: Vec<String> = own.into_iter().chain(more).map(|name| self.program(name)).collect();
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names.into_iter().map(|name| SourceRef::Program(ProgramRef { name, search: search.to_owned() })).collect()
+    }
+
+    /// A program by its name, or by a path that is relative to the workflow file.
+    fn program(&self, name: &str) -> String {
+        if !name.contains('/') || name.starts_with('/') {
+            return name.to_owned();
+        }
+        self.code_source(name.trim_start_matches("./"))
     }
 }
 
@@ -102,7 +147,7 @@ impl DynStage for CommandStage {
 
     fn sources(&self) -> Vec<SourceRef> {
         let code = self.config.code.iter().map(|pattern| self.config.code_source(pattern));
-        code.chain(self.config.external.iter().cloned()).map(SourceRef::Files).collect()
+        code.chain(self.config.external.iter().cloned()).map(SourceRef::Files).chain(self.config.programs()).collect()
     }
 
     fn resources(&self) -> Resources {

@@ -1,164 +1,130 @@
-//! Running a command: its arguments, its environment, its process group.
+//! Running a command: its arguments, its walls, its end.
 
 use std::{
-    os::unix::process::{CommandExt, ExitStatusExt},
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{Command, ExitStatus},
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
 use super::{
-    CommandConfig,
-    mask::{Carriers, Mask},
-    work,
+    CommandConfig, environment,
+    group::{Group, Launch},
+    leak,
+    mask::Mask,
+    work::{self, Room},
 };
 use crate::{
     StageContext, StageError,
+    sandbox::{Reads, SandboxError, Walls},
     stage::Arity,
-    workflow::{EnvironmentValue, Piece, Template},
+    workflow::{Piece, SandboxLevel, Template},
 };
 
-/// The same on every machine, so that a result does not depend on somebody's shell.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const POLL: Duration = Duration::from_millis(20);
-/// How long a command may take to end after it was asked to.
-const GRACE: Duration = Duration::from_secs(5);
-
 pub(super) fn run(config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
-    let argv = arguments(config, cx)?;
-    let folder = work::prepare(config, cx)?;
-    let mask = Mask::of(&secrets(config, cx)?);
-    let mut group = Group::start(command(config, cx, (&argv, &folder))?, (&argv, &mask))?;
-    let carriers = Carriers::start(&mut group.leader, &mask);
-    let status = group.wait(cx);
-    drop(group);
-    carriers.finish();
-    let status = status?;
-    if !status.success() {
-        return Err(failed(&argv, status));
-    }
-    work::collect(config, cx, &folder)
+    let room = Room::prepare(config, cx)?;
+    let outcome = run_in(&room, config, cx);
+    // Nothing of it is worth keeping, and it may hold a secret; why the command failed counts more than a folder that stays.
+    let cleared = room.clear();
+    outcome.and(cleared.map_err(StageError::from))
 }
 
-fn arguments(config: &CommandConfig, cx: &StageContext<'_>) -> Result<Vec<String>, StageError> {
+fn run_in(room: &Room, config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
+    let secrets = environment::secrets(config, cx)?;
+    let walls = Walls { reads: Reads::Only(declared(config, cx)?), writes: room.own().map(PathBuf::from).into() };
+    let how = match config.sandbox {
+        SandboxLevel::None | SandboxLevel::Workdir => Launch::Open,
+        SandboxLevel::Strict => Launch::Walled(&walls),
+    };
+    let call = Call::of(config, cx, room)?;
+    let mask = Mask::of(secrets.iter().map(|(_, value)| value.as_str()))?;
+    let (mut group, company) = Group::start(call.command(room), &how, &mask).map_err(|error| call.not_started(error))?;
+    let status = group.wait(cx);
+    // Whatever it left behind must not write any more.
+    drop(group);
+    company.finish();
+    call.judge(status?)?;
+    room.check(config)?;
+    leak::refuse(config, room, &secrets)?;
+    room.collect(config, cx)
+}
+
+/// Files outside the working folder that the command may read: what it declares, and the parts of its programs.
+pub(super) fn declared(config: &CommandConfig, cx: &StageContext<'_>) -> Result<Vec<PathBuf>, StageError> {
+    let programs = config.programs().into_iter().map(|program| program.name());
+    let mut paths = Vec::new();
+    for name in config.external.iter().cloned().chain(programs) {
+        paths.extend(cx.source(&name)?.iter().map(|file| file.path.clone()));
+    }
+    Ok(paths)
+}
+
+/// A command with everything filled in.
+pub(super) struct Call {
+    argv: Vec<String>,
+    variables: Vec<(String, String)>,
+    search: String,
+}
+
+impl Call {
+    pub(super) fn of(config: &CommandConfig, cx: &StageContext<'_>, room: &Room) -> Result<Self, StageError> {
+        let argv = arguments(config, cx, room)?;
+        if argv.is_empty() {
+            return Err(StageError::input("the command is empty"));
+        }
+        let variables = environment::variables(config, cx, room)?;
+        Ok(Self { argv, variables, search: environment::search_path(config).to_owned() })
+    }
+
+    fn program(&self) -> &str {
+        self.argv.first().map_or("", String::as_str)
+    }
+
+    pub(super) fn command(&self, room: &Room) -> Command {
+        let mut command = Command::new(self.program());
+        command.args(self.argv.iter().skip(1)).current_dir(&room.starts_in).env_clear();
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub(super) fn not_started(&self, error: SandboxError) -> StageError {
+        let SandboxError::Start(cause) = error else { return error.into() };
+        let help = format!("install it, or declare it under `code:`; commands are looked up in {}", self.search);
+        StageError::input(format!("cannot start {}", self.program())).because(&cause).help(help)
+    }
+
+    pub(super) fn judge(&self, status: ExitStatus) -> Result<(), StageError> {
+        let program = self.program();
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ok(()),
+            (Some(code), _) => Err(StageError::input(format!("command {program} ended with status {code}"))
+                .help("`flow logs` shows what it wrote; `flow check --undeclared` lists what it tried to read")),
+            (None, Some(signal)) => Err(StageError::resource(format!("command {program} was killed by signal {signal}"))),
+            (None, None) => Err(StageError::internal(format!("command {program} ended without a status"))),
+        }
+    }
+}
+
+fn arguments(config: &CommandConfig, cx: &StageContext<'_>, room: &Room) -> Result<Vec<String>, StageError> {
     let mut argv = Vec::with_capacity(config.run.len());
     for argument in &config.run {
         let template = Template::parse(argument).map_err(|error| StageError::input(error.message).help(error.help))?;
         match template.pieces.as_slice() {
-            [Piece::Name { root, field }] if root == "in" => argv.extend(input_paths(config, cx, field)),
-            pieces => argv.push(pieces.iter().map(|piece| text(piece, config)).collect()),
+            [Piece::Name { root, field }] if root == "in" => argv.extend(input_paths(config, cx, (field, room))),
+            pieces => argv.push(pieces.iter().map(|piece| text(piece, config, room)).collect()),
         }
     }
     Ok(argv)
 }
 
-fn input_paths(config: &CommandConfig, cx: &StageContext<'_>, port: &str) -> Vec<String> {
+fn input_paths(config: &CommandConfig, cx: &StageContext<'_>, (port, room): (&str, &Room)) -> Vec<String> {
     let arity = config.inputs.get(port).copied().unwrap_or(Arity::One);
-    (0..cx.inputs(port).len()).map(|index| work::input_path(port, arity, index)).collect()
+    (0..cx.inputs(port).len()).map(|index| room.told(work::input_path(port, arity, index))).collect()
 }
 
-fn text(piece: &Piece, config: &CommandConfig) -> String {
+fn text(piece: &Piece, config: &CommandConfig, room: &Room) -> String {
     match piece {
         Piece::Text(text) => text.clone(),
-        Piece::Name { root, field } if root == "in" => work::input_path(field, Arity::One, 0),
-        Piece::Name { field, .. } => config.outputs.get(field).map(|output| output.path.clone()).unwrap_or_default(),
-    }
-}
-
-fn command(config: &CommandConfig, cx: &StageContext<'_>, call: (&[String], &Path)) -> Result<Command, StageError> {
-    let (argv, folder) = call;
-    let (program, rest) = argv.split_first().ok_or_else(|| StageError::input("the command is empty"))?;
-    let mut command = Command::new(program);
-    command
-        .args(rest)
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", PATH)
-        .env("HOME", folder)
-        .stdin(Stdio::null())
-        .process_group(0);
-    for (name, value) in &config.env {
-        match value {
-            EnvironmentValue::Text(text) => command.env(name, text),
-            EnvironmentValue::Secret(secret) => command.env(name, cx.secret(secret)?),
-        };
-    }
-    Ok(command)
-}
-
-/// The values that the command may see and its log may not.
-fn secrets(config: &CommandConfig, cx: &StageContext<'_>) -> Result<Vec<String>, StageError> {
-    let named = config.env.values().filter_map(|value| match value {
-        EnvironmentValue::Text(_) => None,
-        EnvironmentValue::Secret(secret) => Some(cx.secret(secret)),
-    });
-    named.collect()
-}
-
-fn failed(argv: &[String], status: ExitStatus) -> StageError {
-    let program = argv.first().map_or("", String::as_str);
-    match (status.code(), status.signal()) {
-        (Some(code), _) => {
-            StageError::input(format!("command {program} ended with status {code}")).help("`flow logs` shows what it wrote")
-        }
-        (None, Some(signal)) => StageError::resource(format!("command {program} was killed by signal {signal}")),
-        (None, None) => StageError::internal(format!("command {program} ended without a status")),
-    }
-}
-
-/// A command and everything it starts. Whatever is left of it is killed when this goes away.
-struct Group {
-    leader: Child,
-    pid: Option<Pid>,
-}
-
-impl Group {
-    fn start(mut command: Command, (argv, mask): (&[String], &Mask)) -> Result<Self, StageError> {
-        if !mask.is_empty() {
-            command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        }
-        let program = argv.first().map_or("", String::as_str);
-        let leader = command.spawn().map_err(|error| {
-            let help = format!("install it, or declare it under `code:`; commands are looked up in {PATH}");
-            StageError::input(format!("cannot start {program}")).because(&error).help(help)
-        })?;
-        let pid = i32::try_from(leader.id()).ok().and_then(Pid::from_raw);
-        Ok(Self { leader, pid })
-    }
-
-    fn wait(&mut self, cx: &StageContext<'_>) -> Result<ExitStatus, StageError> {
-        let mut asked: Option<Instant> = None;
-        loop {
-            if let Some(status) = self.leader.try_wait()? {
-                return cx.check_cancelled().map(|()| status);
-            }
-            match (cx.check_cancelled(), asked) {
-                (Err(_), None) => {
-                    self.signal(Signal::TERM);
-                    asked = Some(Instant::now());
-                }
-                (Err(cancelled), Some(since)) if since.elapsed() > GRACE => return Err(cancelled),
-                _ => {}
-            }
-            thread::sleep(POLL);
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(pid) = self.pid {
-            // A group that is gone already is what was wanted.
-            kill_process_group(pid, signal).ok();
-        }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
-        // Reaps the leader; an error only says that it was reaped before.
-        self.leader.wait().ok();
+        Piece::Name { root, field } if root == "in" => room.told(work::input_path(field, Arity::One, 0)),
+        Piece::Name { field, .. } => config.outputs.get(field).map(|output| room.told(output.path.clone())).unwrap_or_default(),
     }
 }

@@ -1,4 +1,4 @@
-//! The private folder a command works in.
+//! The private folders a command works in.
 
 use std::{
     fs, io,
@@ -6,28 +6,114 @@ use std::{
 };
 
 use super::CommandConfig;
-use crate::{ArtifactKind, StageContext, StageError, stage::Arity, store::remove_all};
+use crate::{ArtifactKind, StageContext, StageError, stage::Arity, store::remove_all, workflow::SandboxLevel};
 
-/// Makes the folder anew and lays out the code and the inputs.
-pub(super) fn prepare(config: &CommandConfig, cx: &StageContext<'_>) -> Result<PathBuf, StageError> {
-    let work = cx.scratch().join("work");
-    remove_all(&work)
-        .and_then(|()| fs::create_dir_all(work.join("in")))
-        .map_err(|error| failed("make the working folder", &error))?;
-    lay_code(config, cx, &work)?;
-    for (port, arity) in &config.inputs {
-        for (index, input) in cx.inputs(port).iter().enumerate() {
-            let to = work.join(input_path(port, *arity, index));
-            // A copy: a command that wrote through a link would change the stored input for everybody.
-            copy(&input.path, &to).map_err(|error| failed(&format!("lay out input {port:?}"), &error))?;
+/// Where a command works.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// Holds its inputs and its code, and is where its outputs are looked for.
+    pub(super) work: PathBuf,
+    /// Its `HOME`, empty.
+    pub(super) home: PathBuf,
+    /// Its `TMPDIR`, empty.
+    pub(super) temporary: PathBuf,
+    /// The folder it starts in.
+    pub(super) starts_in: PathBuf,
+    level: SandboxLevel,
+}
+
+impl Room {
+    /// Makes the folders anew and lays out the code and the inputs.
+    pub(super) fn prepare(config: &CommandConfig, cx: &StageContext<'_>) -> Result<Self, StageError> {
+        let room = Self::of(config, cx);
+        room.clear()
+            .and_then(|()| fs::create_dir_all(room.work.join("in")))
+            .and_then(|()| fs::create_dir_all(&room.home))
+            .and_then(|()| fs::create_dir_all(&room.temporary))
+            .map_err(|error| failed("make the working folder", &error))?;
+        if room.level != SandboxLevel::None {
+            room.lay_code(config, cx)?;
+        }
+        for (port, arity) in &config.inputs {
+            for (index, input) in cx.inputs(port).iter().enumerate() {
+                let to = room.work.join(input_path(port, *arity, index));
+                // A copy: a command that wrote through a link would change the stored input for everybody.
+                copy(&input.path, &to).map_err(|error| failed(&format!("lay out input {port:?}"), &error))?;
+            }
+        }
+        for output in config.outputs.values() {
+            if let Some(parent) = room.work.join(&output.path).parent() {
+                fs::create_dir_all(parent)?;
+            }
+        }
+        Ok(room)
+    }
+
+    fn of(config: &CommandConfig, cx: &StageContext<'_>) -> Self {
+        let work = cx.scratch().join("work");
+        let starts_in = match config.sandbox {
+            SandboxLevel::None => cx.site().base.join(&config.folder),
+            SandboxLevel::Workdir | SandboxLevel::Strict => work.clone(),
+        };
+        Self { home: cx.scratch().join("home"), temporary: cx.scratch().join("tmp"), work, starts_in, level: config.sandbox }
+    }
+
+    /// The folders that belong to the command alone.
+    pub(super) fn own(&self) -> [&Path; 3] {
+        [&self.work, &self.home, &self.temporary]
+    }
+
+    /// Removes the folders.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        self.own().into_iter().try_for_each(remove_all)
+    }
+
+    /// How the command is told of a path of its working folder: as it is seen from where it starts.
+    pub(super) fn told(&self, path: String) -> String {
+        match self.level {
+            SandboxLevel::None => self.work.join(path).to_string_lossy().into_owned(),
+            SandboxLevel::Workdir | SandboxLevel::Strict => path,
         }
     }
-    for output in config.outputs.values() {
-        if let Some(parent) = work.join(&output.path).parent() {
-            fs::create_dir_all(parent)?;
+
+    fn lay_code(&self, config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
+        let folder = cx.site().base.join(&config.folder);
+        for pattern in &config.code {
+            for file in cx.source(&config.code_source(pattern))? {
+                let inside = file.path.strip_prefix(&folder).ok().or_else(|| file.path.strip_prefix(&cx.site().base).ok());
+                let to = self.work.join(inside.unwrap_or(Path::new(&file.name)));
+                copy(&file.path, &to).map_err(|error| failed(&format!("lay out code {pattern:?}"), &error))?;
+            }
         }
+        Ok(())
     }
-    Ok(work)
+
+    /// Checks that the command wrote every output, each of the form it declares.
+    pub(super) fn check(&self, config: &CommandConfig) -> Result<(), StageError> {
+        for (port, output) in &config.outputs {
+            let found = fs::symlink_metadata(self.work.join(&output.path)).map_err(|_| {
+                StageError::input(format!("the command wrote no output {port:?} at {}", output.path))
+                    .help(format!("write it to `${{out.{port}}}`, or correct the path under `out:`"))
+            })?;
+            match output.kind {
+                ArtifactKind::File if !found.is_file() => return Err(wrong_form(port, &output.path, "a file")),
+                ArtifactKind::Dir if !found.is_dir() => return Err(wrong_form(port, &output.path, "a folder")),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what the command wrote to where the engine expects it.
+    pub(super) fn collect(&self, config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
+        for (port, output) in &config.outputs {
+            let (from, to) = (self.work.join(&output.path), cx.output(port)?);
+            fs::rename(&from, to)
+                .or_else(|_| copy(&from, to))
+                .map_err(|error| failed(&format!("collect output {port:?}"), &error))?;
+        }
+        Ok(())
+    }
 }
 
 /// Where an input lies, relative to the working folder.
@@ -36,39 +122,6 @@ pub(super) fn input_path(port: &str, arity: Arity, index: usize) -> String {
         Arity::One | Arity::Optional => format!("in/{port}"),
         Arity::Many => format!("in/{port}/{index}"),
     }
-}
-
-fn lay_code(config: &CommandConfig, cx: &StageContext<'_>, work: &Path) -> Result<(), StageError> {
-    let folder = cx.site().base.join(&config.folder);
-    for pattern in &config.code {
-        for file in cx.source(&config.code_source(pattern))? {
-            let inside = file.path.strip_prefix(&folder).ok().or_else(|| file.path.strip_prefix(&cx.site().base).ok());
-            let to = work.join(inside.unwrap_or(Path::new(&file.name)));
-            copy(&file.path, &to).map_err(|error| failed(&format!("lay out code {pattern:?}"), &error))?;
-        }
-    }
-    Ok(())
-}
-
-/// Moves what the command wrote to where the engine expects it.
-pub(super) fn collect(config: &CommandConfig, cx: &StageContext<'_>, work: &Path) -> Result<(), StageError> {
-    for (port, output) in &config.outputs {
-        let from = work.join(&output.path);
-        let found = fs::symlink_metadata(&from).map_err(|_| {
-            StageError::input(format!("the command wrote no output {port:?} at {}", output.path))
-                .help(format!("write it to `${{out.{port}}}`, or correct the path under `out:`"))
-        })?;
-        match output.kind {
-            ArtifactKind::File if !found.is_file() => return Err(wrong_form(port, &output.path, "a file")),
-            ArtifactKind::Dir if !found.is_dir() => return Err(wrong_form(port, &output.path, "a folder")),
-            _ => {}
-        }
-        let to = cx.output(port)?;
-        fs::rename(&from, to)
-            .or_else(|_| copy(&from, to))
-            .map_err(|error| failed(&format!("collect output {port:?}"), &error))?;
-    }
-    remove_all(work).map_err(|error| failed("remove the working folder", &error))
 }
 
 fn wrong_form(port: &str, path: &str, what: &str) -> StageError {
@@ -80,7 +133,7 @@ fn failed(what: &str, error: &io::Error) -> StageError {
 }
 
 /// Copies a file, a folder with all below it, or a link as a link. Execute bits stay.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent)?;
     }

@@ -175,7 +175,7 @@ impl Bench {
         let invocation = Invocation {
             inputs: inputs.iter().map(bind).collect(),
             outputs: ports.outputs.iter().map(|port| (port.name.clone(), self.path(&format!("{name}.{}", port.name)))).collect(),
-            sources: S::sources(&config).into_iter().map(|source| self.resolve(source)).collect(),
+            sources: S::sources(&config).iter().map(|source| self.resolve(source)).collect(),
             seed: Seed(17),
             limit: None,
             scratch: self.path(&format!("{name}.scratch")),
@@ -187,8 +187,8 @@ impl Bench {
         S::run(&config, &mut StageContext::new(&invocation, log))
     }
 
-    fn resolve(&self, source: SourceRef) -> (String, Vec<SourceFile>) {
-        let (SourceRef::Files(uri) | SourceRef::Pinned(uri)) = source;
+    fn resolve(&self, source: &SourceRef) -> (String, Vec<SourceFile>) {
+        let uri = source.name();
         let folder = match uri.strip_prefix("file:") {
             Some("tiny") => self.path("model"),
             Some(other) => self.path(other),

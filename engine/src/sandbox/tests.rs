@@ -1,0 +1,120 @@
+use std::{collections::BTreeSet, fs, net::TcpListener};
+
+use super::*;
+
+struct Yard {
+    folder: tempfile::TempDir,
+}
+
+impl Yard {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["own", "declared", "other"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        fs::write(folder.path().join("declared/file"), "declared\n").unwrap();
+        fs::write(folder.path().join("other/file"), "other\n").unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn walls(&self) -> Walls {
+        Walls { reads: Reads::Only(vec![self.path("declared/file")]), writes: vec![self.path("own")] }
+    }
+
+    fn shell(&self, script: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.args(["-c", script]).current_dir(self.path("own")).env_clear().env("PATH", "/usr/bin:/bin");
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        command
+    }
+
+    fn works(&self, script: &str) -> bool {
+        start(self.shell(script), &self.walls()).unwrap().wait().unwrap().success()
+    }
+
+    fn watch(&self, script: &str) -> BTreeSet<Seen> {
+        let walls = Walls { reads: Reads::Everywhere, ..self.walls() };
+        let (mut child, watch) = start_watched(self.shell(script), &walls).unwrap();
+        child.wait().unwrap();
+        watch.finish()
+    }
+}
+
+#[test]
+fn a_walled_command_reads_what_is_declared_and_nothing_else() {
+    let yard = Yard::new();
+    let other = yard.path("other/file");
+    assert!(yard.works(&format!("cat {}", yard.path("declared/file").display())));
+    assert!(yard.works("ls /usr/bin > list && cat list && cat /etc/passwd && head -c 4 /dev/urandom > /dev/null"));
+    assert!(!yard.works(&format!("cat {}", other.display())));
+    assert!(!yard.works(&format!("ls {}", yard.path("other").display())));
+    assert!(!yard.works("cat /etc/hostname /etc/hosts"));
+    // Without walls it could: the refusals above are theirs.
+    assert!(yard.shell(&format!("cat {} && ls /", other.display())).status().unwrap().success());
+}
+
+#[test]
+fn a_walled_command_writes_to_its_own_folder_only() {
+    let yard = Yard::new();
+    assert!(yard.works("mkdir -p a && echo x > a/b && mv a/b c && rm c"));
+    let other = yard.path("other/file").display().to_string();
+    for attempt in
+        [format!("echo x >> {other}"), format!("truncate -s 0 {other}"), format!("rm {other}"), format!("mv {other} .")]
+    {
+        assert!(!yard.works(&attempt), "{attempt}");
+    }
+    assert!(!yard.works(&format!("echo x > {}", yard.path("declared/file").display())));
+    assert_eq!(fs::read_to_string(yard.path("other/file")).unwrap(), "other\n");
+}
+
+#[test]
+fn a_walled_command_reaches_no_network_and_neither_does_what_it_starts() {
+    let yard = Yard::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let reach = format!("bash -c 'bash -c \"echo > /dev/tcp/127.0.0.1/{}\"'", server.local_addr().unwrap().port());
+    assert!(yard.shell(&reach).status().unwrap().success());
+    assert!(!yard.works(&reach));
+}
+
+#[test]
+fn a_folder_below_the_toolchain_cannot_be_kept_and_is_refused() {
+    let yard = Yard::new();
+    let walls = Walls { writes: vec![PathBuf::from("/usr/share")], ..yard.walls() };
+    let error = start(yard.shell("true"), &walls).unwrap_err();
+    assert!(matches!(error, SandboxError::Inside(_)));
+    assert!(StageError::from(error).help.unwrap().contains("/home"));
+}
+
+#[test]
+fn a_program_that_is_not_there_is_told_and_not_run() {
+    let yard = Yard::new();
+    let error = start(Command::new("no-such-program-here"), &yard.walls()).unwrap_err();
+    assert!(matches!(error, SandboxError::Start(_)));
+    let error = start_watched(Command::new("no-such-program-here"), &yard.walls()).unwrap_err();
+    assert!(matches!(error, SandboxError::Start(_)));
+}
+
+#[test]
+fn a_watched_command_shows_what_it_reads_runs_and_reaches() {
+    let yard = Yard::new();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    let other = yard.path("other/file");
+    let script = format!("cat {}; ls missing; echo > /dev/tcp/127.0.0.1/{port}; echo x > /etc/flow-watched", other.display());
+    let seen = yard.watch(&script);
+    let file = |path: &Path, how: How, found: Found| Seen::File { path: path.to_owned(), how, found };
+    assert!(seen.contains(&file(&other, How::Read, Found::File)), "{seen:?}");
+    assert!(seen.contains(&file(&yard.path("own/missing"), How::Look, Found::Nothing)), "{seen:?}");
+    assert!(seen.contains(&file(Path::new("/etc/flow-watched"), How::Write, Found::Nothing)), "{seen:?}");
+    assert!(seen.contains(&Seen::Network(format!("127.0.0.1:{port}"))), "{seen:?}");
+    let ran = |name: &str| {
+        let is = |seen: &Seen| matches!(seen, Seen::File { path, how: How::Run, found: Found::File } if path.ends_with(name));
+        seen.iter().any(is)
+    };
+    assert!(ran("bash") && ran("cat"), "{seen:?}");
+    assert!(!Path::new("/etc/flow-watched").exists(), "what is written elsewhere is refused");
+}
