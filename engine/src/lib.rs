@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod canonical;
+pub mod component;
 pub mod context;
 pub mod digest;
 pub mod error;
@@ -9,6 +10,7 @@ pub mod expression;
 pub mod history;
 pub mod journal;
 pub mod lock;
+pub mod migrate;
 pub mod plan;
 mod program;
 pub mod project;

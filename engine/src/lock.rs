@@ -1,4 +1,4 @@
-//! `flow.lock`: which content every pinned source had when it was first fetched. Kept in version control beside the workflow.
+//! `flow.lock`: which content every pinned source and component had when it was first fetched. Kept in version control beside the workflow.
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +18,18 @@ const VERSION: u32 = 1;
 pub struct LockFile {
     /// One pin per URI.
     pub sources: BTreeMap<String, Pin>,
+    /// One pin per repository and revision.
+    pub components: BTreeMap<String, ComponentPin>,
+}
+
+/// What a repository of components must contain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentPin {
+    /// The commit.
+    pub commit: String,
+    /// The digest of its files as a tree.
+    pub blake3: Digest,
 }
 
 /// What a source must contain.
@@ -74,6 +86,8 @@ struct Document {
     version: u32,
     #[serde(default)]
     sources: BTreeMap<String, Pin>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    components: BTreeMap<String, ComponentPin>,
 }
 
 impl LockFile {
@@ -89,7 +103,7 @@ impl LockFile {
         if document.version != VERSION {
             return Err(LockError::Version { path: path.to_owned(), found: document.version });
         }
-        Ok(Self { sources: document.sources })
+        Ok(Self { sources: document.sources, components: document.components })
     }
 
     /// Writes the file as a whole or not at all; an equal file is left alone, so that its time stays.
@@ -102,7 +116,8 @@ impl LockFile {
     }
 
     fn to_text(&self) -> String {
-        let document = Document { version: VERSION, sources: self.sources.clone() };
+        let Self { sources, components } = self.clone();
+        let document = Document { version: VERSION, sources, components };
         let body = toml::to_string(&document).expect("a map of strings to plain structs is always TOML");
         format!("{HEADER}{body}")
     }
@@ -134,6 +149,10 @@ mod tests {
         Pin { blake3: Digest::of(&[seed]), bytes: u64::from(seed) * 1000, files: 1 }
     }
 
+    fn sources(pins: [(String, Pin); 1]) -> LockFile {
+        LockFile { sources: pins.into(), ..LockFile::default() }
+    }
+
     #[test]
     fn a_missing_file_pins_nothing() {
         let folder = tempfile::tempdir().unwrap();
@@ -156,18 +175,23 @@ mod tests {
     fn writing_leaves_no_other_file_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("flow.lock");
-        LockFile { sources: BTreeMap::from([("pip:a==1/b".to_owned(), pin(1))]) }.write(&path).unwrap();
-        LockFile { sources: BTreeMap::from([("pip:a==1/b".to_owned(), pin(2))]) }.write(&path).unwrap();
+        sources([("pip:a==1/b".to_owned(), pin(1))]).write(&path).unwrap();
+        sources([("pip:a==1/b".to_owned(), pin(2))]).write(&path).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(LockFile::read(&path).unwrap().sources["pip:a==1/b"], pin(2));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(sources in prop::collection::btree_map("\\PC{0,30}", any::<u8>().prop_map(pin), 0..6)) {
+        fn what_is_written_is_read(
+            sources in prop::collection::btree_map("\\PC{0,30}", any::<u8>().prop_map(pin), 0..6),
+            commits in prop::collection::btree_map("\\PC{0,30}", "[0-9a-f]{40}", 0..3),
+        ) {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("flow.lock");
-            let lock = LockFile { sources };
+            let component = |commit: String| ComponentPin { blake3: Digest::of(commit.as_bytes()), commit };
+            let components = commits.into_iter().map(|(name, commit)| (name, component(commit))).collect();
+            let lock = LockFile { sources, components };
             lock.write(&path).unwrap();
             prop_assert_eq!(LockFile::read(&path).unwrap(), lock);
         }

@@ -14,6 +14,13 @@ use crate::Digest;
 pub enum SourceRef {
     /// Files by path or glob, relative to the workflow file.
     Files(String),
+    /// Files by path or glob below a folder of their own, such as a component's. Where that lies is not part of the key.
+    Below {
+        /// The folder; a relative one starts at the workflow file's.
+        folder: PathBuf,
+        /// The path or glob.
+        pattern: String,
+    },
     /// A URI with a scheme, pinned by hash in `flow.lock`.
     Pinned(String),
     /// A program of the machine, with its interpreter and its libraries.
@@ -24,7 +31,7 @@ impl SourceRef {
     /// The name under which its files are found.
     pub fn name(&self) -> String {
         match self {
-            Self::Files(name) | Self::Pinned(name) => name.clone(),
+            Self::Files(name) | Self::Below { pattern: name, .. } | Self::Pinned(name) => name.clone(),
             Self::Program(program) => format!("tool:{}", program.name),
         }
     }
@@ -33,8 +40,10 @@ impl SourceRef {
 /// A program by the word that starts it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProgramRef {
-    /// A name to look up, or a path relative to the workflow file.
+    /// A name to look up, or a path relative to `folder`.
     pub name: String,
+    /// Where a path starts; a relative one starts at the workflow file's folder. Not part of the key.
+    pub folder: PathBuf,
     /// The folders to look it up in, as in `PATH`.
     pub search: String,
 }

@@ -181,6 +181,10 @@ pub trait DynStage: Send + Sync {
     fn resources(&self) -> Resources;
     /// The configuration with every default filled in; hashed into the action key.
     fn config(&self) -> &Value;
+    /// What of it is hashed: all of it, unless a part says where things lie and not what they are.
+    fn keyed(&self) -> Value {
+        self.config().clone()
+    }
     /// See [`Stage::still_holds`].
     fn still_holds(&self, site: &Site, output: &dyn Fn(&str) -> Option<PathBuf>) -> bool;
     /// See [`Stage::run`].

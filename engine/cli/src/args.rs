@@ -97,6 +97,11 @@ pub(crate) enum Command {
     Stages(commands::stages::StagesArgs),
     Schema(commands::schema::SchemaArgs),
     Gc(commands::gc::GcArgs),
+    Init(commands::init::InitArgs),
+    Update(commands::update::UpdateArgs),
+    Migrate(commands::migrate::MigrateArgs),
+    Doctor(commands::doctor::DoctorArgs),
+    Man(commands::man::ManArgs),
     Completions(commands::completions::CompletionsArgs),
     #[command(hide = true)]
     ExecStage(commands::exec_stage::ExecStageArgs),
@@ -104,12 +109,13 @@ pub(crate) enum Command {
 
 /// The list of commands as `flow --help` groups it.
 const GROUPS: &[(&str, &[&str])] = &[
+    ("Begin", &["init", "update", "migrate"]),
     ("Run a workflow", &["run", "resume", "approve", "reject"]),
     ("Look before", &["check", "plan", "graph"]),
     ("Look after", &["status", "runs", "diff", "compare", "bisect", "logs", "why"]),
     ("Use a model", &["chat", "generate", "serve", "models"]),
-    ("Look up", &["stages", "schema", "completions"]),
-    ("Tidy up", &["gc"]),
+    ("Look up", &["stages", "schema", "completions", "man"]),
+    ("Tidy up", &["gc", "doctor"]),
 ];
 
 const EXAMPLES: &str = "\

@@ -4,6 +4,7 @@ use std::{error::Error, fmt, path::Path, process::ExitCode};
 
 use flow_engine::{
     StageError, StageErrorKind,
+    component::ComponentError,
     plan::PlanErrors,
     project::ProjectError,
     run::{Outcome, RunError},
@@ -121,6 +122,23 @@ impl From<PlanErrors> for CliError {
     fn from(errors: PlanErrors) -> Self {
         let problems = serde_json::to_value(&errors).ok();
         Self { json: problems, ..Self::diagnostic(ExitStatus::WorkflowInvalid, errors) }
+    }
+}
+
+impl From<ComponentError> for CliError {
+    fn from(error: ComponentError) -> Self {
+        let status = match error {
+            ComponentError::UnknownPin { .. } => ExitStatus::Usage,
+            ComponentError::Reference(_) | ComponentError::NoFile { .. } | ComponentError::Lock(_) => ExitStatus::WorkflowInvalid,
+            // The network, the repository, or the disk.
+            ComponentError::NoGit { .. }
+            | ComponentError::Git { .. }
+            | ComponentError::NoRevision { .. }
+            | ComponentError::Moved { .. }
+            | ComponentError::Tree { .. }
+            | ComponentError::Store(_) => ExitStatus::StageFailed,
+        };
+        Self::diagnostic(status, error)
     }
 }
 

@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod dag;
+mod doctor;
 mod history;
 mod progress;
 mod reason;

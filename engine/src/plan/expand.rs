@@ -10,6 +10,8 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    component::{Components, SCHEME},
+    project::Project,
     registry::PathStep,
     workflow::{Defaults, Given, GivenValue, Loaded, LoadedStage, Loading, Problem, Problems, Span, StageDocument, load},
 };
@@ -58,6 +60,7 @@ pub(super) struct Member {
 pub(super) struct Expansion {
     pub(super) scopes: Vec<Scope>,
     pub(super) members: Vec<Member>,
+    components: Option<Components>,
 }
 
 /// A stage that uses a component.
@@ -70,8 +73,8 @@ struct User<'a> {
 
 impl Expansion {
     /// Reads the workflow file and, through its stages, every component.
-    pub(super) fn of(workflow: &Loading<'_>, problems: &mut Problems) -> Self {
-        let mut expansion = Self::default();
+    pub(super) fn of(workflow: &Loading<'_>, project: &Project, problems: &mut Problems) -> Self {
+        let mut expansion = Self { components: Some(Components::new(project)), ..Self::default() };
         let mut open = vec![canonical(workflow.path)];
         expansion.read(workflow, None, (&mut open, problems));
         expansion
@@ -149,9 +152,14 @@ impl Expansion {
 
     fn component(&mut self, user: User<'_>, open: &mut Vec<PathBuf>, problems: &mut Problems) -> Option<usize> {
         self.refuse_stage_keys(user, problems);
-        // Collecting the parts drops every `./`, which would only clutter messages.
-        let path: PathBuf = self.scopes.get(user.scope)?.folder.join(&user.document.uses).components().collect();
         let place = [PathStep::Key("uses".to_owned())];
+        let path = match self.file_of(user) {
+            Ok(path) => path,
+            Err(texts) => {
+                problems.add(self.problem((user.scope, user.index), &place, texts));
+                return None;
+            }
+        };
         let real = canonical(&path);
         let refusal = if open.contains(&real) {
             Some((
@@ -178,6 +186,26 @@ impl Expansion {
         let scope = self.read(&loading, Some((user.scope, user.index)), (open, problems));
         open.pop();
         scope
+    }
+
+    /// Where a component's file should lie, or why it cannot be had.
+    fn file_of(&self, user: User<'_>) -> Result<PathBuf, (&'static str, String, String)> {
+        let name = user.document.uses.as_str();
+        let folder = self.scopes.get(user.scope).map_or_else(|| Path::new(""), |scope| scope.folder.as_path());
+        let Some(components) = &self.components else { return Ok(folder.join(name)) };
+        if name.starts_with(SCHEME) {
+            return components.locate(name).map_err(|error| {
+                let (message, help) = error.texts();
+                (error.code(), message, help)
+            });
+        }
+        // Collecting the parts drops every `./`, which would only clutter messages.
+        let path: PathBuf = folder.join(name).components().collect();
+        if components.stays_inside(folder, name) {
+            return Ok(path);
+        }
+        let help = "a component of a repository uses files of that repository, and other repositories by `git:`";
+        Err(("flow::component::outside", format!("component {name} lies outside its repository"), help.to_owned()))
     }
 
     /// The parameters that a component's user sets.
@@ -247,5 +275,5 @@ fn canonical(path: &Path) -> PathBuf {
 
 fn is_component(uses: &str) -> bool {
     let yaml = Path::new(uses).extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    yaml || uses.starts_with("./") || uses.starts_with("../") || uses.starts_with('/')
+    yaml || uses.starts_with(SCHEME) || uses.starts_with("./") || uses.starts_with("../") || uses.starts_with('/')
 }

@@ -66,7 +66,7 @@ impl Action {
         Self {
             kind: stage.stage.kind().to_owned(),
             revision: stage.stage.revision(),
-            params: stage.stage.config().clone(),
+            params: stage.stage.keyed(),
             inputs,
             sources: sources.iter().map(|(name, files)| (name.clone(), files.iter().map(plain).collect())).collect(),
             outputs: stage.stage.ports().outputs,

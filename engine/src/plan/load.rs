@@ -23,7 +23,7 @@ impl Plan {
         let mut problems = Problems::default();
         let given = given(request.params, &mut problems);
         let loading = Loading { path: &request.project.workflow_file, given: &given, profile: request.profile };
-        let expansion = Expansion::of(&loading, &mut problems);
+        let expansion = Expansion::of(&loading, request.project, &mut problems);
         let configured = Configuring { expansion: &expansion, registry: request.registry, problems: &mut problems }.all();
         let bound = Binding { expansion: &expansion, configured: &configured, problems: &mut problems }.all();
         let expressions = Reader { expansion: &expansion, problems: &mut problems }.all();

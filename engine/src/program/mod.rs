@@ -77,7 +77,7 @@ fn missing(program: &ProgramRef) -> StageError {
 /// Finds a program as a command would: in the folders of its search path, or by a path relative to `base`.
 pub(crate) fn find(program: &ProgramRef, base: &Path) -> Option<PathBuf> {
     if program.name.contains('/') {
-        return Some(base.join(&program.name)).filter(|path| path.is_file());
+        return Some(base.join(&program.folder).join(&program.name)).filter(|path| path.is_file());
     }
     let folders = program.search.split(':').filter(|folder| !folder.is_empty());
     folders.map(|folder| base.join(folder).join(&program.name)).find(|path| is_program(path))
@@ -145,7 +145,7 @@ impl Interpreter {
         match self {
             Self::At(path) => (file_name(&path), Some(path)),
             Self::Named(name) => {
-                let found = find(&ProgramRef { name: name.clone(), search: search.to_owned() }, Path::new("/"));
+                let found = find(&ProgramRef { name: name.clone(), folder: PathBuf::new(), search: search.to_owned() }, Path::new("/"));
                 (name, found)
             }
         }
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn program(name: &str, search: &str) -> ProgramRef {
-        ProgramRef { name: name.to_owned(), search: search.to_owned() }
+        ProgramRef { name: name.to_owned(), folder: PathBuf::new(), search: search.to_owned() }
     }
 
     fn names(parts: &[Part]) -> Vec<&str> {

@@ -5,6 +5,7 @@
 
 mod action_cache;
 mod cas;
+mod checkouts;
 mod error;
 pub mod failpoint;
 mod files;
@@ -23,6 +24,8 @@ use std::{
 
 pub use action_cache::{ActionCache, ActionResult};
 pub use cas::{Cas, Staged};
+pub(crate) use checkouts::{AmendError, amend_lock};
+pub use checkouts::{Checkout, Checkouts, Staging};
 pub use error::StoreError;
 pub(crate) use files::{remove_all, write_atomic};
 pub use gc::{Collected, GcOptions};

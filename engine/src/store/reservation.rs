@@ -160,7 +160,7 @@ impl Reservations {
     }
 
     /// Every reservation of a living process.
-    pub(crate) fn living(&self) -> Result<Vec<(Digest, Owner)>, StoreError> {
+    pub fn living(&self) -> Result<Vec<(Digest, Owner)>, StoreError> {
         let mut living = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(StoreError::io("list", &self.folder))? {
             let entry = entry.map_err(StoreError::io("list", &self.folder))?;

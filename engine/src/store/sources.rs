@@ -89,7 +89,8 @@ impl SourceStore {
     /// Resolves one source. Pinned ones may be fetched.
     pub fn resolve(&self, source: &SourceRef, request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
         match source {
-            SourceRef::Files(pattern) => resolve_files(pattern, request),
+            SourceRef::Files(pattern) => resolve_files((&request.project.base, pattern), request),
+            SourceRef::Below { folder, pattern } => resolve_files((&below(folder, request), pattern), request),
             SourceRef::Program(program) => crate::program::resolve(program, request),
             SourceRef::Pinned(uri) => {
                 // One at a time: two stages that name the same URI fetch it once.
@@ -102,7 +103,8 @@ impl SourceStore {
     /// Resolves one source without fetching anything; none when it would have to be fetched.
     pub fn look(&self, source: &SourceRef, request: &SourceRequest<'_>) -> Result<Option<ResolvedSource>, StageError> {
         match source {
-            SourceRef::Files(pattern) => resolve_files(pattern, request).map(Some),
+            SourceRef::Files(pattern) => resolve_files((&request.project.base, pattern), request).map(Some),
+            SourceRef::Below { folder, pattern } => resolve_files((&below(folder, request), pattern), request).map(Some),
             SourceRef::Program(program) => crate::program::resolve(program, request).map(Some),
             SourceRef::Pinned(uri) => match self.published(uri, request)? {
                 Some(found) => Ok(Some(found)),
@@ -313,8 +315,14 @@ fn located_error(error: SourceError) -> StageError {
     }
 }
 
-fn resolve_files(pattern: &str, request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
-    let paths = expand(pattern, &request.project.base)?;
+/// A folder without `..` and links, so that the names of its files do not depend on how it is reached.
+fn below(folder: &Path, request: &SourceRequest<'_>) -> PathBuf {
+    let folder = request.project.base.join(folder);
+    folder.canonicalize().unwrap_or(folder)
+}
+
+fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
+    let paths = expand(pattern, base)?;
     let hashed = files::parallel(&paths.iter().collect::<Vec<_>>(), |(_, path)| request.index.digest(path))?;
     let files: Vec<SourceFile> =
         paths.into_iter().zip(hashed).map(|((name, path), (digest, bytes))| SourceFile { path, name, digest, bytes }).collect();
@@ -340,7 +348,7 @@ fn expand(pattern: &str, base: &Path) -> Result<BTreeMap<String, PathBuf>, Stage
     }
     if found.is_empty() {
         return Err(StageError::input(format!("no file matches {pattern:?}"))
-            .help(format!("paths are relative to the workflow file's folder, {}", base.display())));
+            .help(format!("paths are relative to {}", base.display())));
     }
     Ok(found)
 }

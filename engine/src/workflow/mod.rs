@@ -30,6 +30,7 @@ pub use text::{Position, SourceText, Span};
 
 pub(crate) use load::{Loaded, LoadedStage, Loading, load};
 pub(crate) use params::{Given, GivenValue, ParamValues};
+pub(crate) use parse::parse;
 pub(crate) use problem::Problems;
 pub(crate) use template::{Piece, Template};
 pub(crate) use tree::{Node, NodeValue};

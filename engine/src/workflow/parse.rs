@@ -19,7 +19,7 @@ const DEPTH: usize = 64;
 const ALIAS_NODES: usize = 100_000;
 
 /// Parses one document. Problems that do not end the parse are added; the one that does is also added and gives none.
-pub(super) fn parse(file: &Arc<SourceText>, problems: &mut Problems) -> Option<Node> {
+pub(crate) fn parse(file: &Arc<SourceText>, problems: &mut Problems) -> Option<Node> {
     let options = granit_parser::options! { emit_comments: false, flow_nesting_limit: DEPTH, block_nesting_limit: DEPTH };
     let parser = Parser::new_from_str_with_options(file.text(), options);
     let mut reader = Reader { file, parser, anchors: HashMap::new(), copied: 0, problems };

@@ -80,7 +80,7 @@ impl Opener<'_> {
         let lock_file = locks.join(pinned.map_or_else(|| "by-hand.lock".to_owned(), |digest| format!("{digest}.lock")));
         if let Some(blake3) = pinned {
             let pin = Pin { blake3, bytes: 0, files: 0 };
-            let lock = LockFile { sources: std::iter::once((uri.to_owned(), pin)).collect() };
+            let lock = LockFile { sources: std::iter::once((uri.to_owned(), pin)).collect(), ..LockFile::default() };
             lock.write(&lock_file).map_err(|error| StageError::resource("cannot note the pin").because(&error))?;
         }
         let project = Project {

@@ -7,11 +7,15 @@ pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod exec_stage;
 pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod graph;
+pub(crate) mod init;
 pub(crate) mod logs;
+pub(crate) mod man;
+pub(crate) mod migrate;
 pub(crate) mod models;
 pub(crate) mod plan;
 pub(crate) mod resume;
@@ -21,6 +25,7 @@ pub(crate) mod schema;
 pub(crate) mod serve;
 pub(crate) mod stages;
 pub(crate) mod status;
+pub(crate) mod update;
 pub(crate) mod why;
 
 mod ask;
@@ -57,6 +62,11 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
         Command::Stages(args) => stages::execute(&args, shell),
         Command::Schema(args) => schema::execute(&args, shell),
         Command::Gc(args) => gc::execute(&args, shell),
+        Command::Init(args) => init::execute(&args, shell),
+        Command::Update(args) => update::execute(&args, shell),
+        Command::Migrate(args) => migrate::execute(&args, shell),
+        Command::Doctor(args) => Ok(doctor::execute(&args, shell)),
+        Command::Man(args) => man::execute(&args, shell),
         Command::Completions(args) => Ok(completions::execute(&args, shell)),
         // The engine reads this code, not a person.
         Command::ExecStage(args) => return Ok(exec_stage::execute(&args, shell)),

@@ -139,6 +139,10 @@ impl Checks<'_> {
                     format!("`{pattern}` is no pattern: {}", error.msg),
                     "write a path or a pattern such as /etc/*.conf",
                 );
+            } else if self.document.code.iter().any(|code| code_pattern(self.site.folder, code) == *pattern) {
+                // Both are relative to different folders, and a source has one name.
+                let place = vec![key("external"), PathStep::Index(index)];
+                self.add(place, format!("`{pattern}` stands under `code:` as well"), "name it once");
             }
         }
     }

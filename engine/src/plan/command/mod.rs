@@ -53,6 +53,7 @@ pub(crate) struct CommandConfig {
     pub(super) inputs: BTreeMap<String, Arity>,
     pub(super) outputs: BTreeMap<String, OutputDeclaration>,
     /// The folder of the component that holds the stage, relative to the workflow file; empty outside components.
+    #[serde(default)]
     pub(super) folder: String,
     /// In the key, because each level sees something else: a strict result must not come from a run that could read anything.
     #[serde(default)]
@@ -88,30 +89,22 @@ pub(crate) fn observe(stage: &dyn DynStage, cx: &StageContext<'_>) -> Result<Obs
 }
 
 impl CommandConfig {
-    /// A code pattern relative to the workflow file, as sources are named.
-    fn code_source(&self, pattern: &str) -> String {
-        let path: PathBuf = PathBuf::from(&self.folder).join(pattern);
-        path.to_string_lossy().into_owned()
-    }
-
     /// The programs that count, as sources.
     fn programs(&self) -> Vec<SourceRef> {
         let ToolsDeclaration::Exact(more) = &self.tools else { return Vec::new() };
         let own = self.run.first().filter(|program| !program.contains("${"));
         let search = environment::search_path(self);
-        let mut names: Vec<String> = own.into_iter().chain(more).map(|name| self.program(name)).collect();
+        let mut names: Vec<&str> = own.into_iter().chain(more).map(|name| plain(name)).collect();
         let mut seen = BTreeSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        names.into_iter().map(|name| SourceRef::Program(ProgramRef { name, search: search.to_owned() })).collect()
+        names.retain(|name| seen.insert(*name));
+        let program = |name: &str| ProgramRef { name: name.to_owned(), folder: PathBuf::from(&self.folder), search: search.to_owned() };
+        names.into_iter().map(|name| SourceRef::Program(program(name))).collect()
     }
+}
 
-    /// A program by its name, or by a path that is relative to the workflow file.
-    fn program(&self, name: &str) -> String {
-        if !name.contains('/') || name.starts_with('/') {
-            return name.to_owned();
-        }
-        self.code_source(name.trim_start_matches("./"))
-    }
+/// A path without `./`; a name as it is.
+fn plain(name: &str) -> &str {
+    if name.contains('/') { name.trim_start_matches("./") } else { name }
 }
 
 impl DynStage for CommandStage {
@@ -146,8 +139,10 @@ impl DynStage for CommandStage {
     }
 
     fn sources(&self) -> Vec<SourceRef> {
-        let code = self.config.code.iter().map(|pattern| self.config.code_source(pattern));
-        code.chain(self.config.external.iter().cloned()).map(SourceRef::Files).chain(self.config.programs()).collect()
+        let folder = || PathBuf::from(&self.config.folder);
+        let code = self.config.code.iter().map(|pattern| SourceRef::Below { folder: folder(), pattern: pattern.clone() });
+        let external = self.config.external.iter().cloned().map(SourceRef::Files);
+        code.chain(external).chain(self.config.programs()).collect()
     }
 
     fn resources(&self) -> Resources {
@@ -156,6 +151,15 @@ impl DynStage for CommandStage {
 
     fn config(&self) -> &Value {
         &self.canonical
+    }
+
+    /// A component gives the same from everywhere, unless its commands start in its own folder.
+    fn keyed(&self) -> Value {
+        let mut keyed = self.canonical.clone();
+        if let (false, Some(fields)) = (self.config.sandbox == SandboxLevel::None, keyed.as_object_mut()) {
+            fields.shift_remove("folder");
+        }
+        keyed
     }
 
     fn still_holds(&self, _: &Site, _: &dyn Fn(&str) -> Option<PathBuf>) -> bool {

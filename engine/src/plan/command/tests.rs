@@ -67,7 +67,7 @@ impl Bench {
             bytes: 0,
         };
         let sources = stage.sources().into_iter().map(|source_ref| match source_ref {
-            SourceRef::Files(pattern) => (pattern.clone(), vec![source(&pattern)]),
+            SourceRef::Files(pattern) | SourceRef::Below { pattern, .. } => (pattern.clone(), vec![source(&pattern)]),
             other => (other.name(), Vec::new()),
         });
         let outputs = stage.ports().outputs.into_iter().map(|port| (port.name.clone(), self.folder.path().join(port.name)));
@@ -225,7 +225,8 @@ fn a_folder_of_code_stands_for_its_files() {
     let stage =
         document(json!({"uses": "cmd@1", "code": ["tools"], "run": ["sh", "tools/join.sh"], "out": {"o": {"path": "o"}}}));
     let stage = build(&stage, &CommandSite { folder: &bench.base(), relative: "../parts".to_owned() }).unwrap();
-    assert_eq!(stage.sources()[0], SourceRef::Files("../parts/tools/**/*".to_owned()));
+    assert_eq!(stage.sources()[0], SourceRef::Below { folder: "../parts".into(), pattern: "tools/**/*".to_owned() });
+    assert!(!stage.keyed().to_string().contains("../parts"), "where a component lies is not part of its key");
     assert_eq!(relative_folder(Path::new("/p/a"), Path::new("/p/b/c")), "../b/c");
     assert_eq!(relative_folder(Path::new("/p/a"), Path::new("/p/a")), "");
 }
@@ -276,7 +277,7 @@ fn programs_count_by_name_and_scripts_of_the_project_by_their_place() {
     assert_eq!(names(json!(["sh", "-c", "x"]), json!({"tools": ["jq", "sh"]})), ["tool:sh", "tool:jq"]);
     assert_eq!(names(json!(["sh", "-c", "x"]), json!({"tools": "loose"})), [""; 0]);
     let code = json!({"code": ["tools/join.sh"]});
-    assert_eq!(names(json!(["./tools/join.sh"]), code), ["tool:parts/tools/join.sh"]);
+    assert_eq!(names(json!(["./tools/join.sh"]), code), ["tool:tools/join.sh"]);
     assert_eq!(names(json!(["${out.o}"]), json!({})), [""; 0]);
 }
 

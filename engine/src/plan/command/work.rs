@@ -77,11 +77,9 @@ impl Room {
     }
 
     fn lay_code(&self, config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
-        let folder = cx.site().base.join(&config.folder);
         for pattern in &config.code {
-            for file in cx.source(&config.code_source(pattern))? {
-                let inside = file.path.strip_prefix(&folder).ok().or_else(|| file.path.strip_prefix(&cx.site().base).ok());
-                let to = self.work.join(inside.unwrap_or(Path::new(&file.name)));
+            for file in cx.source(pattern)? {
+                let to = self.work.join(&file.name);
                 copy(&file.path, &to).map_err(|error| failed(&format!("lay out code {pattern:?}"), &error))?;
             }
         }
