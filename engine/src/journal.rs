@@ -112,6 +112,7 @@ fn must_last(event: &Event) -> bool {
         | Event::StageSkipped { .. }
         | Event::StageJudged { .. }
         | Event::StageInterrupted { .. }
+        | Event::HookFired { .. }
         | Event::Unknown => false,
     }
 }

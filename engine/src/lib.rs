@@ -6,6 +6,7 @@ pub mod component;
 pub mod context;
 pub mod digest;
 pub mod error;
+pub mod export;
 pub mod expression;
 pub mod history;
 pub mod journal;

@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Migrate(commands::migrate::MigrateArgs),
     Doctor(commands::doctor::DoctorArgs),
     Man(commands::man::ManArgs),
+    Export(commands::export::ExportArgs),
+    Replay(commands::replay::ReplayArgs),
     Completions(commands::completions::CompletionsArgs),
     #[command(hide = true)]
     ExecStage(commands::exec_stage::ExecStageArgs),
@@ -113,6 +115,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Run a workflow", &["run", "resume", "approve", "reject"]),
     ("Look before", &["check", "plan", "graph"]),
     ("Look after", &["status", "runs", "diff", "compare", "bisect", "logs", "why"]),
+    ("Hand on", &["export", "replay"]),
     ("Use a model", &["chat", "generate", "serve", "models"]),
     ("Look up", &["stages", "schema", "completions", "man"]),
     ("Tidy up", &["gc", "doctor"]),

@@ -5,6 +5,7 @@ use std::{error::Error, fmt, path::Path, process::ExitCode};
 use flow_engine::{
     StageError, StageErrorKind,
     component::ComponentError,
+    export::capsule::CapsuleError,
     plan::PlanErrors,
     project::ProjectError,
     run::{Outcome, RunError},
@@ -137,6 +138,20 @@ impl From<ComponentError> for CliError {
             | ComponentError::Moved { .. }
             | ComponentError::Tree { .. }
             | ComponentError::Store(_) => ExitStatus::StageFailed,
+        };
+        Self::diagnostic(status, error)
+    }
+}
+
+impl From<CapsuleError> for CliError {
+    fn from(error: CapsuleError) -> Self {
+        let status = match error {
+            CapsuleError::Exists { .. } | CapsuleError::Live { .. } | CapsuleError::Io { .. } | CapsuleError::Foreign { .. } => {
+                ExitStatus::Usage
+            }
+            CapsuleError::Gone { .. } | CapsuleError::Damaged { .. } | CapsuleError::Refuted { .. } => ExitStatus::StageFailed,
+            CapsuleError::Run(error) => return error.into(),
+            CapsuleError::Store(error) => return error.into(),
         };
         Self::diagnostic(status, error)
     }

@@ -157,3 +157,29 @@ fn the_manual_is_a_page_for_every_command() {
     let page = fs::read_to_string(project.path("pages/flow-run.1")).unwrap();
     assert!(page.contains("Run a workflow") && page.contains("flow run"), "{page}");
 }
+
+#[test]
+fn a_run_is_handed_on_and_checked_elsewhere() {
+    let project = Project::new();
+    project.flow(&["init"], 0);
+    project.flow(&["run"], 0);
+    project.flow(&["export"], 2).says("nothing is asked for");
+    project.flow(&["export", "--capsule", "run.tar.zst"], 0).says("flow replay run.tar.zst");
+    project.flow(&["export", "--capsule", "run.tar.zst"], 2).says("exists already");
+    project.flow(&["export", "--ro-crate", "crate"], 0).says("crate/ro-crate-metadata.json");
+    project.flow(&["export", "--ro-crate", "crate"], 2).says("is not empty");
+    let lines = project.flow(&["export", "--provenance", "-"], 0).out;
+    assert!(lines.lines().count() == 3 && lines.contains("https://in-toto.io/Statement/v1"), "{lines}");
+    let events = project.flow(&["export", "--openlineage", "-"], 0).out;
+    assert!(events.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["eventType"].is_string()), "{events}");
+
+    let elsewhere = Project::new();
+    fs::copy(project.path("run.tar.zst"), elsewhere.path("run.tar.zst")).unwrap();
+    elsewhere.flow(&["replay", "run.tar.zst"], 0).says("holds").says("3 keys recomputed");
+    elsewhere.flow(&["replay", "run.tar.zst", "--rerun"], 0).says("the same bytes");
+    let mut bytes = fs::read(elsewhere.path("run.tar.zst")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(elsewhere.path("run.tar.zst"), bytes).unwrap();
+    elsewhere.flow(&["replay", "run.tar.zst"], 1).says("is damaged");
+}

@@ -145,7 +145,8 @@ impl Interpreter {
         match self {
             Self::At(path) => (file_name(&path), Some(path)),
             Self::Named(name) => {
-                let found = find(&ProgramRef { name: name.clone(), folder: PathBuf::new(), search: search.to_owned() }, Path::new("/"));
+                let found =
+                    find(&ProgramRef { name: name.clone(), folder: PathBuf::new(), search: search.to_owned() }, Path::new("/"));
                 (name, found)
             }
         }

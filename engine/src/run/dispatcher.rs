@@ -15,7 +15,7 @@ use super::{
     AskRequest, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary, StageStatus, approval,
     event::{Entry, Event, Outcome, SkipReason},
     executor::{Done, Executor, Message, Parked, Shared, StageEnd, Stop},
-    judge,
+    hooks, judge,
     lineage::Lineage,
     opening::{First, check_approvals, open_journal, predecessors, ranks},
     options::Ask,
@@ -155,7 +155,7 @@ impl Dispatcher {
                 self.step().await?;
             }
         }
-        self.finish()
+        self.finish().await
     }
 
     async fn step(&mut self) -> Result<(), RunError> {
@@ -421,12 +421,15 @@ impl Dispatcher {
         }
     }
 
-    fn finish(mut self) -> Result<RunSummary, RunError> {
+    async fn finish(mut self) -> Result<RunSummary, RunError> {
         let seconds = self.begun.elapsed().as_secs_f64();
         if let Err(error) = self.shared.index.save() {
             tracing::warn!(%error, "Could not save the index of file digests.");
         }
         let outcome = self.outcome();
+        for event in hooks::fire(&self.shared, &self.state, (outcome, seconds)).await {
+            self.record(event)?;
+        }
         self.record(Event::RunFinished { outcome, seconds })?;
         let mut summary = RunSummary::of(&self.state, self.shared.paths.directory().to_owned(), &self.reports);
         summary.seconds = seconds;

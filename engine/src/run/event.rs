@@ -319,6 +319,15 @@ pub enum Event {
         /// The attempt.
         attempt: u32,
     },
+    /// A hook of the workflow was fired because the run ends; that entry follows.
+    HookFired {
+        /// Which of the hooks: `success`, `failure`, `parked`, or `finished`.
+        moment: String,
+        /// The channel or command as written; secrets stay names.
+        hook: String,
+        /// Why it failed; none when it did not.
+        error: Option<String>,
+    },
     /// The last entry, unless the run is resumed.
     RunFinished {
         /// How it ended.
@@ -347,7 +356,9 @@ impl Event {
             | Self::StageSkipped { stage, .. }
             | Self::StageJudged { stage, .. }
             | Self::StageInterrupted { stage, .. } => Some(stage),
-            Self::RunStarted { .. } | Self::RunResumed | Self::RunFinished { .. } | Self::Unknown => None,
+            Self::RunStarted { .. } | Self::RunResumed | Self::HookFired { .. } | Self::RunFinished { .. } | Self::Unknown => {
+                None
+            }
         }
     }
 }

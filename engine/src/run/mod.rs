@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod executor;
 mod history;
+mod hooks;
 mod interrupt;
 mod judge;
 mod lineage;

@@ -212,7 +212,7 @@ impl RunState {
                 self.stages.iter_mut().for_each(StageState::reset);
             }
             Event::RunFinished { outcome, .. } => self.outcome = Some(*outcome),
-            Event::Unknown => {}
+            Event::HookFired { .. } | Event::Unknown => {}
             event => {
                 let name = event.stage().unwrap_or_default();
                 let index = self.index.get(name).ok_or_else(|| refuse(format!("there is no stage {name:?}")))?;
@@ -271,6 +271,7 @@ impl StageState {
             | Event::RunStarted { .. }
             | Event::RunResumed
             | Event::RunFinished { .. }
+            | Event::HookFired { .. }
             | Event::Unknown => {}
         }
         Ok(())

@@ -347,8 +347,9 @@ fn expand(pattern: &str, base: &Path) -> Result<BTreeMap<String, PathBuf>, Stage
         }
     }
     if found.is_empty() {
-        return Err(StageError::input(format!("no file matches {pattern:?}"))
-            .help(format!("paths are relative to {}", base.display())));
+        return Err(
+            StageError::input(format!("no file matches {pattern:?}")).help(format!("paths are relative to {}", base.display()))
+        );
     }
     Ok(found)
 }

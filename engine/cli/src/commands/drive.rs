@@ -54,6 +54,8 @@ impl Drive {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;
         let (observer, board) = progress::observer(shell.ui, self.detail);
         let logs = progress::logs(shell.ui, self.detail, &board, project);
+        let exports = flow_engine::export::observers(&self.plan, project, &environment);
+        let observers = std::iter::once(observer).chain(logs).chain(exports).collect();
         let mut options = RunOptions::new(self.start).map_err(|error| failed(&error))?;
         options.approve = self.approve;
         options.person = person();
@@ -61,7 +63,7 @@ impl Drive {
         let place = (Arc::clone(project), Arc::clone(&shell.registry));
         let result = runtime.block_on(async {
             options.interrupts = Interrupts::from_signals().map_err(|error| failed(&error))?;
-            Ok(Run::execute(Arc::new(self.plan), place, options, std::iter::once(observer).chain(logs).collect()).await?)
+            Ok(Run::execute(Arc::new(self.plan), place, options, observers).await?)
         });
         // A question at the terminal may still wait for its answer: nobody waits for the question.
         runtime.shutdown_background();

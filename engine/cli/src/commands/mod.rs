@@ -9,6 +9,7 @@ pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod exec_stage;
+pub(crate) mod export;
 pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod graph;
@@ -18,6 +19,7 @@ pub(crate) mod man;
 pub(crate) mod migrate;
 pub(crate) mod models;
 pub(crate) mod plan;
+pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod runs;
@@ -67,6 +69,8 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
         Command::Migrate(args) => migrate::execute(&args, shell),
         Command::Doctor(args) => Ok(doctor::execute(&args, shell)),
         Command::Man(args) => man::execute(&args, shell),
+        Command::Export(args) => export::execute(&args, shell),
+        Command::Replay(args) => replay::execute(&args, shell),
         Command::Completions(args) => Ok(completions::execute(&args, shell)),
         // The engine reads this code, not a person.
         Command::ExecStage(args) => return Ok(exec_stage::execute(&args, shell)),

@@ -90,6 +90,10 @@ impl Teller {
 fn say(event: &Event, state: &RunState) -> Vec<Saying> {
     match event {
         Event::RunStarted { .. } | Event::StageStarted { .. } | Event::RunFinished { .. } | Event::Unknown => Vec::new(),
+        Event::HookFired { error: None, .. } => Vec::new(),
+        Event::HookFired { moment, hook, error: Some(error) } => {
+            vec![Saying::about("", Tone::Watch, "!", format!("hook of `{moment}` failed, {hook}: {error}"))]
+        }
         Event::RunResumed => vec![Saying::about("", Tone::Calm, "↻", format!("{} goes on", state.workflow))],
         Event::SourceReady { stage, uri, bytes: size, supply, .. } => source(stage, (uri, *size), *supply).into_iter().collect(),
         Event::StageWaiting { stage, owner, .. } => {

@@ -97,7 +97,8 @@ impl CommandConfig {
         let mut names: Vec<&str> = own.into_iter().chain(more).map(|name| plain(name)).collect();
         let mut seen = BTreeSet::new();
         names.retain(|name| seen.insert(*name));
-        let program = |name: &str| ProgramRef { name: name.to_owned(), folder: PathBuf::from(&self.folder), search: search.to_owned() };
+        let program =
+            |name: &str| ProgramRef { name: name.to_owned(), folder: PathBuf::from(&self.folder), search: search.to_owned() };
         names.into_iter().map(|name| SourceRef::Program(program(name))).collect()
     }
 }

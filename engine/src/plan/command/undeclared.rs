@@ -199,7 +199,11 @@ impl<'a> Judge<'a> {
             return None;
         }
         let name = real.file_name()?.to_string_lossy().into_owned();
-        let looked_up = ProgramRef { name: name.clone(), folder: self.folder.clone(), search: environment::search_path(self.config).to_owned() };
+        let looked_up = ProgramRef {
+            name: name.clone(),
+            folder: self.folder.clone(),
+            search: environment::search_path(self.config).to_owned(),
+        };
         let found = program::find(&looked_up, &self.base).and_then(|path| path.canonicalize().ok());
         let name = if found.as_deref() == Some(real) { name } else { real.display().to_string() };
         Some(Undeclared { what: What::Program, advice: format!("tools: [{name}]"), name })
