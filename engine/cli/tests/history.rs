@@ -1,7 +1,5 @@
 //! What runs were and how they differ, at the command line, with toy stages.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
-
 mod support;
 
 use serde_json::{Value, json};
@@ -167,6 +165,28 @@ fn a_stage_that_does_not_repeat_itself_is_caught_at_its_first_byte() {
     terminal.flow(&["check", "--determinism", "none"]).ends(2).warns("its stages are tool");
     let waiting = Terminal::with(WORKFLOW);
     waiting.flow(&["check", "--determinism", "both"]).ends(2).warns("flow run --only first, second");
+}
+
+#[test]
+fn a_bisection_tells_data_that_changed_from_parameters_that_did() {
+    let workflow = "\
+flow: 1
+name: counts
+params: {word: {type: string, default: a}}
+stages:
+  other: {uses: toy/emit@1, with: {text: \"${params.word}\"}}
+  read: {uses: toy/emit@1, needs: [other], with: {files: \"data/*.txt\"}}
+";
+    let terminal = Terminal::with(workflow);
+    std::fs::create_dir(terminal.path("data")).unwrap();
+    std::fs::write(terminal.path("data/rows.txt"), "one\n").unwrap();
+    terminal.flow(&["run"]).ends(0).says("succeeded");
+    std::fs::write(terminal.path("data/rows.txt"), "one\ntwo\n").unwrap();
+    terminal.flow(&["run", "-p", "word=b"]).ends(0).says("succeeded");
+    let planned = document(&terminal, &["bisect", "--metric", "read.bytes", "--plan"]);
+    assert_eq!(planned["runs_at_most"], 1, "{planned}");
+    let told = terminal.flow(&["bisect", "--metric", "read.bytes"]).ends(0).says("what cannot be mixed: data data/rows.txt");
+    assert!(told.err.contains("running the good run as it was") && told.out.contains("as in the bad run now"), "{}", told.out);
 }
 
 #[test]

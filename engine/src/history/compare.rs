@@ -35,7 +35,9 @@ pub struct RunColumn {
     pub workflow: String,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// A short name that tells it from the others: the end of its identifier, and the parameters that differ.
+    /// The end of its identifier, by which it is found.
+    pub short: String,
+    /// A name that tells it from the others: the end of its identifier, and the parameters that differ.
     pub label: String,
 }
 
@@ -97,9 +99,9 @@ fn column(state: &RunState, index: usize, params: &[Line<Value>]) -> RunColumn {
         let value = line.values.get(index)?.as_ref()?;
         Some(format!("{}={}", line.name, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
     });
-    let end: String = state.run.to_string().chars().skip(20).collect();
-    let label = std::iter::once(end).chain(told).collect::<Vec<_>>().join(" ");
-    RunColumn { run: state.run, workflow: state.workflow.clone(), outcome: state.outcome, label }
+    let short: String = state.run.to_string().chars().skip(20).collect();
+    let label = std::iter::once(short.clone()).chain(told).collect::<Vec<_>>().join(" ");
+    RunColumn { run: state.run, workflow: state.workflow.clone(), outcome: state.outcome, short, label }
 }
 
 /// Plots of lines that the reports of a stage share by title, each line named by its run.
@@ -146,7 +148,70 @@ fn drawn(history: &History, state: &RunState) -> Vec<(String, Plot)> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::{
+        Artifact, Digest,
+        artifact::ArtifactForm,
+        report::Report,
+        run::{Entry, Event, RunRequest, StageOutline},
+    };
+
+    /// A run of one stage whose report holds a loss curve.
+    fn trained(history: &History, lr: &str, losses: &[f64]) -> RunState {
+        let run = RunId::generate();
+        let outline = StageOutline { name: "train".into(), kind: "train/sft".into(), after: Vec::new() };
+        let request = RunRequest { params: vec![("lr".into(), lr.into())], ..RunRequest::default() };
+        let artifact =
+            Artifact { kind: ArtifactKind::Report, digest: Digest::of(lr.as_bytes()), form: ArtifactForm::Tree, bytes: 1 };
+        let events = [
+            Event::RunStarted { run, workflow: "w".into(), request, stages: vec![outline] },
+            Event::StageStarted { stage: "train".into(), key: artifact.digest, attempt: 1, pid: 1 },
+            Event::StageSucceeded {
+                stage: "train".into(),
+                key: artifact.digest,
+                attempt: 1,
+                outputs: BTreeMap::from([("report".into(), artifact)]),
+                metrics: BTreeMap::new(),
+                seconds: 1.0,
+            },
+        ];
+        let points = (1..).map(f64::from).zip(losses.iter().copied()).collect();
+        let mut report = Report::new("Training", "train/sft");
+        report.plot(Plot::Lines {
+            title: "Training loss".into(),
+            x: "step".into(),
+            y: "nats".into(),
+            series: vec![("train".into(), points)],
+        });
+        report.write(&history.paths(run).report("train", "report")).unwrap();
+        let entries: Vec<Entry> =
+            events.into_iter().zip(0..).map(|(event, seq)| Entry { seq, at: Timestamp::UNIX_EPOCH, event }).collect();
+        RunState::replay(&entries).unwrap()
+    }
+
+    fn history(folder: &Path) -> History {
+        std::fs::write(folder.join("workflow.yaml"), "flow: 1\n").unwrap();
+        let home = |name: &str| (name == "HOME").then(|| "/home/ada".to_owned());
+        History::of(&crate::project::Project::locate(&folder.join("workflow.yaml"), &home).unwrap())
+    }
+
+    #[test]
+    fn loss_curves_of_all_runs_share_one_plot() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = history(folder.path());
+        let states = [trained(&history, "1e-4", &[3.0, 2.0]), trained(&history, "2e-4", &[3.0, 1.0])];
+        let params = params(&history, &states);
+        let columns: Vec<RunColumn> = states.iter().enumerate().map(|(index, state)| column(state, index, &params)).collect();
+        assert!(columns[0].label.ends_with(" lr=1e-4"), "{:?}", columns[0]);
+        let plots = courses(&history, &states, &columns);
+        let [Plot::Lines { title, series, .. }] = plots.as_slice() else { panic!("{plots:?}") };
+        assert_eq!(title, "train: Training loss");
+        assert_eq!(series[1], (columns[1].label.clone(), vec![(1.0, 3.0), (2.0, 1.0)]));
+    }
 
     #[test]
     fn a_name_that_only_one_run_has_leaves_a_gap() {

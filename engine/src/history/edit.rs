@@ -59,8 +59,8 @@ fn edit(preview: &Preview, previews: &[Preview], (plan, history): (&Plan, &Histo
 }
 
 /// The one parameter of the workflow that was different then.
-fn parameter(than: &Comparison, plan: &Plan, history: &History) -> Option<(String, Value)> {
-    let then: BTreeMap<String, Value> = RunRecord::read(&history.paths(than.run))?.params;
+fn parameter(other: &Comparison, plan: &Plan, history: &History) -> Option<(String, Value)> {
+    let then: BTreeMap<String, Value> = RunRecord::read(&history.paths(other.run))?.params;
     let mut changed = plan.params.iter().filter_map(|(name, now)| {
         let then = then.get(name)?;
         (then != now).then(|| (name.clone(), then.clone()))

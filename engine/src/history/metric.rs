@@ -20,12 +20,12 @@ pub fn metric_stage<'a>(state: &'a RunState, name: &str) -> Option<&'a str> {
     found(state, name).map(|(stage, _)| stage)
 }
 
-fn found<'a>(state: &'a RunState, name: &str) -> Option<(&'a str, f64)> {
+fn found<'a>(run: &'a RunState, name: &str) -> Option<(&'a str, f64)> {
     // Both names may hold dots.
     let split = name.match_indices('.').find_map(|(at, _)| {
-        let stage = state.stage(name.get(..at)?)?;
+        let stage = run.stage(name.get(..at)?)?;
         Some((stage.name.as_str(), *stage.metrics.get(name.get(at + 1..)?)?))
     });
-    let measured = || state.stages.iter().rev().find_map(|stage| Some((stage.name.as_str(), *stage.metrics.get(name)?)));
+    let measured = || run.stages.iter().rev().find_map(|stage| Some((stage.name.as_str(), *stage.metrics.get(name)?)));
     split.or_else(measured)
 }

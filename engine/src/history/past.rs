@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
 };
 
 use serde_json::Value;
@@ -17,13 +17,20 @@ use crate::{
 
 /// How far back earlier work is looked for.
 const RUNS: usize = 50;
-/// Other stages of the same kind that a key is compared with; a thousand instances of one stage say no more than these.
-const STRANGERS: usize = 64;
+/// Enough to explain any key; a project of very many stages is not read back fifty times.
+const ACTIONS: usize = 200_000;
+/// Actions of a kind that a key is compared with, and that costs are taken from, beside those of the stage itself.
+const OF_A_KIND: usize = 64;
 
 /// Actions of the latest runs of a project, newest first.
 #[derive(Default)]
 pub(crate) struct Past {
     actions: Vec<PastAction>,
+    by_key: BTreeMap<Digest, usize>,
+    /// By kind and stage, each key once.
+    of_stage: BTreeMap<(String, String), Vec<usize>>,
+    /// By kind, each key once, the latest only.
+    of_kind: BTreeMap<String, Vec<usize>>,
     preimages: RefCell<BTreeMap<Digest, Option<Value>>>,
 }
 
@@ -31,7 +38,6 @@ pub(crate) struct Past {
 pub(crate) struct PastAction {
     pub(crate) run: RunId,
     pub(crate) stage: String,
-    pub(crate) kind: String,
     pub(crate) key: Digest,
     /// What it took, when it came to an end.
     sample: Option<Sample>,
@@ -41,22 +47,55 @@ impl Past {
     /// Loads the runs before `before`; all of them when none is named.
     pub(crate) fn load(history: &History, before: Option<RunId>) -> Self {
         let runs = history.runs().into_iter().rev().filter(|run| before.is_none_or(|before| *run < before));
-        let mut actions = Vec::new();
+        let mut past = Self::default();
+        let mut seen = BTreeSet::new();
         for run in runs.take(RUNS) {
             // A journal that cannot be read explains nothing.
             let Ok(state) = history.load(run) else { continue };
             for stage in &state.stages {
-                let Some(key) = stage.key else { continue };
-                let sample = sample(&state, stage);
-                actions.push(PastAction { run, stage: stage.name.clone(), kind: stage.kind.clone(), key, sample });
+                if let Some(key) = stage.key {
+                    past.add((&state, stage, key), &mut seen);
+                }
+            }
+            if past.actions.len() >= ACTIONS {
+                break;
             }
         }
-        Self { actions, preimages: RefCell::default() }
+        past
+    }
+
+    fn add(&mut self, (run, stage, key): (&RunState, &StageState, Digest), seen: &mut BTreeSet<(Digest, String)>) {
+        // The same work, reused in many runs, was done once.
+        if !seen.insert((key, stage.name.clone())) {
+            return;
+        }
+        let index = self.actions.len();
+        self.actions.push(PastAction { run: run.run, stage: stage.name.clone(), key, sample: sample(run, stage) });
+        self.of_stage.entry((stage.kind.clone(), stage.name.clone())).or_default().push(index);
+        if let Entry::Vacant(first) = self.by_key.entry(key) {
+            first.insert(index);
+            let of_kind = self.of_kind.entry(stage.kind.clone()).or_default();
+            if of_kind.len() < OF_A_KIND {
+                of_kind.push(index);
+            }
+        }
     }
 
     /// The latest action with this key.
     pub(crate) fn with_key(&self, key: &Digest) -> Option<&PastAction> {
-        self.actions.iter().find(|action| action.key == *key)
+        self.by_key.get(key).and_then(|index| self.actions.get(*index))
+    }
+
+    /// Actions of a stage, newest first.
+    fn own(&self, (name, kind): (&str, &str)) -> impl Iterator<Item = &PastAction> {
+        let list = self.of_stage.get(&(kind.to_owned(), name.to_owned())).map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(|index| self.actions.get(*index))
+    }
+
+    /// The latest actions of a kind.
+    fn kind(&self, kind: &str) -> impl Iterator<Item = &PastAction> {
+        let list = self.of_kind.get(kind).map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter_map(|index| self.actions.get(*index))
     }
 
     /// The earlier action of the same kind with the fewest changed fields; among equals the stage's own, then the latest.
@@ -66,24 +105,16 @@ impl Past {
         (name, kind): (&str, &str),
         preimage: &Value,
     ) -> Result<Option<Comparison>, RunError> {
-        let mut best: Option<(usize, bool, Comparison)> = None;
-        let mut seen = BTreeSet::new();
-        let mut strangers = 0;
-        for action in self.actions.iter().filter(|action| action.kind == kind) {
-            let own = action.stage == name;
-            if !seen.insert((action.key, own)) || (!own && strangers >= STRANGERS) {
-                continue;
-            }
-            strangers += usize::from(!own);
+        let mut best: Option<Comparison> = None;
+        for action in self.own((name, kind)).chain(self.kind(kind).filter(|action| action.stage != name)) {
             let Some(old) = self.preimage(store, &action.key)? else { continue };
             let changes = difference(&old, preimage);
-            let rank = (changes.len(), !own);
-            if best.as_ref().is_none_or(|(fewest, stranger, _)| rank < (*fewest, *stranger)) {
-                let than = Comparison { run: action.run, stage: action.stage.clone(), key: action.key, recorded: false, changes };
-                best = Some((rank.0, rank.1, than));
+            if best.as_ref().is_none_or(|best| changes.len() < best.changes.len()) {
+                let (run, stage, key) = (action.run, action.stage.clone(), action.key);
+                best = Some(Comparison { run, stage, key, recorded: false, changes });
             }
         }
-        let Some((_, _, mut than)) = best else { return Ok(None) };
+        let Some(mut than) = best else { return Ok(None) };
         than.recorded = store.actions().peek(&than.key)?.is_some();
         Ok(Some(than))
     }
@@ -99,28 +130,20 @@ impl Past {
 
     /// What a stage will cost: by its own earlier times, else by those of its kind, scaled to `rows` where both are known.
     pub(crate) fn estimate(&self, (name, kind): (&str, &str), rows: Option<f64>) -> Option<Estimate> {
-        let mut keys = BTreeSet::new();
-        let same_kind = self.actions.iter().filter(|action| action.kind == kind);
-        // The same work, reused in many runs, was done once.
-        let done: Vec<(bool, Sample)> = same_kind
-            .filter_map(|action| Some((action, action.sample?)))
-            .filter(|(action, _)| keys.insert((action.key, action.stage == name)))
-            .map(|(action, sample)| (action.stage == name, sample))
-            .collect();
-        let own: Vec<Sample> = done.iter().filter(|(own, _)| *own).map(|(_, sample)| *sample).collect();
-        if own.is_empty() {
-            let all: Vec<Sample> = done.into_iter().map(|(_, sample)| sample).collect();
-            return Estimate::of(&all, rows, Basis::Kind);
+        let own: Vec<Sample> = self.own((name, kind)).filter_map(|action| action.sample).collect();
+        if !own.is_empty() {
+            return Estimate::of(&own, rows, Basis::Stage);
         }
-        Estimate::of(&own, rows, Basis::Stage)
+        let all: Vec<Sample> = self.kind(kind).filter_map(|action| action.sample).collect();
+        Estimate::of(&all, rows, Basis::Kind)
     }
 }
 
-fn sample(state: &RunState, stage: &StageState) -> Option<Sample> {
+fn sample(run: &RunState, stage: &StageState) -> Option<Sample> {
     let ended = matches!(stage.status, StageStatus::Succeeded | StageStatus::Cached { .. } | StageStatus::GateFailed);
     let seconds = stage.seconds.filter(|_| ended)?;
     let bytes = stage.outputs.values().map(|artifact| artifact.bytes).sum();
-    let before = stage.after.iter().filter_map(|name| state.stage(name)).map(|before| &before.metrics);
+    let before = stage.after.iter().filter_map(|name| run.stage(name)).map(|before| &before.metrics);
     Some(Sample { seconds, bytes, rows: rows_read(Some(&stage.metrics), before) })
 }
 

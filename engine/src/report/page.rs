@@ -75,8 +75,8 @@ pub fn cards<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> Markup {
 /// How a headline is set: a number is never broken, words are broken between words, and a path anywhere in a wider tile.
 fn size(value: &str) -> Option<&'static str> {
     match (value.chars().count(), value.contains(char::is_whitespace)) {
-        (0..=8, _) => None,
-        (9..=16, _) => Some("wide"),
+        (0..=7, _) => None,
+        (8..=11, _) => Some("wide"),
         (_, true) => Some("long"),
         (_, false) => Some("path"),
     }

@@ -77,7 +77,7 @@ pub fn check_repeatability(
     stage: &str,
     runner: &RunnerProgram,
 ) -> Result<Repeatability, StageError> {
-    let found = find(plan, project, registry, stage).map_err(in_stage_terms)??;
+    let found = find(plan, project, registry, stage).map_err(|error| in_stage_terms(&error))??;
     let planned = &plan.graph[found.node];
     if planned.stage.effect() != Effect::Pure {
         let message = format!("stage {stage:?} asks a person or publishes, and is not run for a check");
@@ -103,8 +103,8 @@ pub fn check_repeatability(
     })
 }
 
-fn in_stage_terms(error: RunError) -> StageError {
-    StageError::resource("cannot look at the plan").because(&error)
+fn in_stage_terms(error: &RunError) -> StageError {
+    StageError::resource("cannot look at the plan").because(error)
 }
 
 fn digests(result: &ActionResult) -> BTreeMap<&str, Digest> {
@@ -163,7 +163,7 @@ impl Round<'_> {
         let planned = &self.plan.graph[self.found.node];
         let prepared = &self.found.prepared;
         let mut site = self.project.site.clone();
-        site.store = twin.root().to_owned();
+        twin.root().clone_into(&mut site.store);
         let owner = Owner {
             token,
             run: "check".to_owned(),

@@ -64,10 +64,10 @@ pub(super) fn execute(args: &BisectArgs, shell: &Shell) -> Result<ExitStatus, Cl
     let find = |name: &Option<String>| name.as_deref().map(|name| history.find(name)).transpose();
     let question = Question { metric: args.metric.clone(), good: find(&args.good)?, bad: find(&args.bad)? };
     let pair = pair(&history, &question).map_err(|error| unanswerable(&error))?;
-    let state = history.load(pair.bad.run)?;
-    let project = Project::locate(&state.request.workflow_file, &environment)?;
+    let bad = history.load(pair.bad.run)?;
+    let project = Project::locate(&bad.request.workflow_file, &environment)?;
     let places = places(&project, &pair)?;
-    let stage = metric_stage(&state, &args.metric).unwrap_or_default().to_owned();
+    let stage = metric_stage(&bad, &args.metric).unwrap_or_default().to_owned();
     let bisection = Bisection { args, shell, project, pair, places, stage };
     let values = (pair.good.value, pair.bad.value);
     let search = Search::new(bisection.places.mixable.len(), bisection.places.fixed.len(), values);
@@ -98,7 +98,7 @@ impl Bisection<'_> {
                     let value = self.run(&mixture)?;
                     let nearer =
                         if (value - self.pair.bad.value).abs() < (value - self.pair.good.value).abs() { "bad" } else { "good" };
-                    self.note(&format!("{} = {}: {nearer}", self.args.metric, number(value)));
+                    note(&format!("{} = {}: {nearer}", self.args.metric, number(value)));
                     search = search.told(value);
                 }
             }
@@ -126,7 +126,7 @@ impl Bisection<'_> {
     /// Runs one mixture and reads the number.
     fn run(&self, mixture: &Mixture) -> Result<f64, CliError> {
         let taken = self.taken(mixture);
-        self.note(&format!("running the good run{taken}"));
+        note(&format!("running the good run{taken}"));
         let mixed = self.mixed(mixture)?;
         let plan = self.planned(&mixed.project)?;
         let request = RunRequest {
@@ -157,22 +157,20 @@ impl Bisection<'_> {
         if names.is_empty() { " as it was".to_owned() } else { format!(" with {}", names.join("; ")) }
     }
 
-    fn note(&self, text: &str) {
-        crate::ui::note(&format!("  {text}"));
-    }
-
     fn tell_pair(&self) {
         let Pair { good, bad, between } = self.pair;
         let metric = &self.args.metric;
-        self.note(&format!(
+        note(&format!(
             "{metric} went from {} in run {} to {} in run {}",
             number(good.value),
             good.run,
             number(bad.value),
             bad.run
         ));
-        if between > 0 {
-            self.note(&format!("{between} recorded runs in between were looked at"));
+        match between {
+            0 => {}
+            1 => note("one recorded run in between was looked at"),
+            runs => note(&format!("{runs} recorded runs in between were looked at")),
         }
     }
 
@@ -234,6 +232,10 @@ impl Bisection<'_> {
         let (good, bad) = (self.pair.good.run, self.pair.bad.run);
         crate::ui::print(&format!("  {}  {}\n", ui.out.quiet("next"), ui.out.strong(&format!("flow diff {good} {bad}"))));
     }
+}
+
+fn note(text: &str) {
+    crate::ui::note(&format!("  {text}"));
 }
 
 fn list(places: &Places, ui: Ui) -> String {

@@ -80,7 +80,8 @@ fn list(args: &RunsArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     let history = History::of(&shell.project()?);
     let filter = RunFilter { workflow: args.workflow.clone(), limit: Some(args.limit), metrics: args.metric.clone() };
     let rows = run_rows(&history, &filter);
-    for name in args.metric.iter().filter(|name| !rows.is_empty() && rows.iter().all(|row| !row.chosen.contains_key(*name))) {
+    let unknown = |name: &&String| !rows.is_empty() && rows.iter().all(|row| !row.chosen.contains_key(*name));
+    if let Some(name) = args.metric.iter().find(unknown) {
         let known: BTreeSet<&str> = rows.iter().flat_map(|row| row.metrics.keys()).map(String::as_str).collect();
         return Err(find::unknown_metric(name, &known));
     }
@@ -107,8 +108,8 @@ fn columns(args: &RunsArgs, rows: &[RunRow]) -> Vec<String> {
 }
 
 fn table(rows: &[RunRow], metrics: &[String], ui: Ui) -> String {
-    let fixed = ["run", "workflow", "started", "ran", "cached", "failed", "time"];
-    let names: Vec<&str> = fixed.into_iter().chain(metrics.iter().map(String::as_str)).chain(["outcome"]).collect();
+    let fixed = ["run", "workflow", "outcome", "started", "ran", "cached", "failed", "time"];
+    let names: Vec<&str> = fixed.into_iter().chain(metrics.iter().map(String::as_str)).collect();
     let mut grid = Grid::headed(&names);
     for row in rows {
         let (tone, word) = standing(row);
@@ -116,13 +117,14 @@ fn table(rows: &[RunRow], metrics: &[String], ui: Ui) -> String {
         let fixed = [
             Cell::plain(row.run.to_string()),
             Cell::toned(Tone::Strong, row.workflow.clone()),
+            Cell::toned(tone, word),
             Cell::plain(row.started_at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
             Cell::plain(row.stages.ran.to_string()),
             Cell::plain(row.stages.cached.to_string()),
             Cell::plain(row.stages.failed.to_string()),
             Cell::plain(duration(row.seconds)),
         ];
-        grid.row(fixed.into_iter().chain(numbers).chain([Cell::toned(tone, word)]));
+        grid.row(fixed.into_iter().chain(numbers));
     }
     grid.render(ui.out, ui.width)
 }

@@ -39,7 +39,7 @@ fn is_loss(plot: &Plot) -> bool {
 }
 
 fn names(table: &RunTable, first: &str) -> Vec<String> {
-    std::iter::once(first.to_owned()).chain(table.runs.iter().map(|run| run.label.clone())).collect()
+    std::iter::once(first.to_owned()).chain(table.runs.iter().map(|run| run.short.clone())).collect()
 }
 
 fn runs(table: &RunTable) -> Markup {
@@ -63,7 +63,7 @@ fn numbers(table: &RunTable) -> Markup {
     let rows = table.metrics.iter().map(|line| {
         let first = line.values.first().copied().flatten();
         let cell = |(index, value): (usize, &Option<f64>)| {
-            let change = first.zip(*value).filter(|(first, value)| index > 0 && first != value);
+            let change = first.zip(*value).filter(|(first, value)| index > 0 && first.total_cmp(value).is_ne());
             html! {
                 @if let Some(value) = value { (number(*value)) }
                 @if let Some((first, value)) = change { " " span.muted { "(" (signed(value - first)) ")" } }
@@ -76,7 +76,8 @@ fn numbers(table: &RunTable) -> Markup {
 
 /// One figure for each number that differs.
 fn bars(table: &RunTable) -> Markup {
-    let differing: Vec<&Line<f64>> = table.metrics.iter().filter(|line| line.differs()).collect();
+    let several = |line: &&Line<f64>| line.values.iter().flatten().count() > 1;
+    let differing: Vec<&Line<f64>> = table.metrics.iter().filter(several).filter(|line| line.differs()).collect();
     let plot = |line: &Line<f64>| {
         let bars = table.runs.iter().zip(&line.values).filter_map(|(run, value)| Some((run.label.clone(), (*value)?)));
         svg::plot(&Plot::Bars { title: line.name.clone(), bars: bars.collect() })

@@ -14,8 +14,7 @@ use crate::{
 
 /// One column a run; numbers with their distance to those of the first.
 pub(crate) fn table(table: &RunTable, ui: Ui) -> String {
-    let labels: Vec<String> = table.runs.iter().map(|run| run.run.to_string()).collect();
-    let names: Vec<&str> = std::iter::once("").chain(labels.iter().map(String::as_str)).collect();
+    let names: Vec<&str> = std::iter::once("").chain(table.runs.iter().map(|run| run.short.as_str())).collect();
     let mut grid = Grid::headed(&names);
     let ends = table.runs.iter().map(|run| {
         let (tone, word) = run.outcome.map_or((Tone::Watch, "did not end"), outcome);
@@ -36,7 +35,9 @@ fn numbers(line: &Line<f64>) -> Vec<Cell> {
     let first = line.values.first().copied().flatten();
     let cell = |(index, value): (usize, &Option<f64>)| {
         let Some(value) = value else { return Cell::toned(Tone::Quiet, "–") };
-        let change = first.filter(|first| index > 0 && first != value).map(|first| format!(" ({})", signed(value - first)));
+        let change = first
+            .filter(|first| index > 0 && first.total_cmp(value).is_ne())
+            .map(|first| format!(" ({})", signed(value - first)));
         let tone = if change.is_some() { Tone::Calm } else { Tone::Quiet };
         Cell::toned(tone, format!("{}{}", number(*value), change.unwrap_or_default()))
     };

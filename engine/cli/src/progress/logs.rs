@@ -36,8 +36,8 @@ impl Logs {
         }
     }
 
-    fn attempt(&self, stage: &str, attempt: u32, state: &RunState) {
-        let folder = RunPaths::new(&self.state, state.run).attempt(stage, attempt);
+    fn attempt(&self, (stage, attempt): (&str, u32), run: &RunState) {
+        let folder = RunPaths::new(&self.state, run.run).attempt(stage, attempt);
         for stream in ["stdout", "stderr"] {
             // A stream that was never opened printed nothing.
             let bytes = std::fs::read(folder.join(stream)).unwrap_or_default();
@@ -68,7 +68,7 @@ impl Observer for Logs {
         | Event::StageRetried { stage, attempt, .. }
         | Event::StageFailed { stage, attempt, .. } = &entry.event
         {
-            self.attempt(stage, *attempt, state);
+            self.attempt((stage, *attempt), state);
         }
     }
 }

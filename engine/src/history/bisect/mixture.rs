@@ -61,14 +61,14 @@ fn overrides(places: &Places, mixture: &Mixture, texts: &Texts) -> BTreeMap<Path
     for (number, place) in places.mixable.iter().enumerate() {
         let from_bad = mixture.from_bad.contains(&number);
         match place {
-            Place::Param { .. } => {}
             Place::Value { file, keys, change } if from_bad => set(documents.get_mut(file), keys, change.new.as_ref()),
             Place::Structure { parts } if from_bad => {
                 for (file, keys, change) in parts {
                     set(documents.get_mut(file), keys, change.new.as_ref());
                 }
             }
-            Place::Value { .. } | Place::Structure { .. } => {}
+            // Parameters are set below; documents are those of the good run to begin with.
+            Place::Param { .. } | Place::Value { .. } | Place::Structure { .. } => {}
             Place::Code { file, old, new } => {
                 let text = texts.read(if from_bad { new } else { old });
                 code.extend(text.map(|text| (PathBuf::from(file), text)));
@@ -207,6 +207,19 @@ mod tests {
         assert_eq!((&half["params"]["lr"]["default"], &half["stages"]["a"]["with"]["n"]), (&json!(2), &json!(10)));
         let bad = mixed(&[0, 1]);
         assert_eq!((&bad["params"]["lr"]["default"], &bad["stages"]["a"]["with"]["n"]), (&json!(2), &json!(20)));
+    }
+
+    #[test]
+    fn code_is_laid_out_as_it_was_in_the_run_it_is_taken_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let texts = Texts::of(folder.path());
+        let (old, new) = (texts.keep("echo old\n").unwrap(), texts.keep("echo new\n").unwrap());
+        let places = Places { mixable: vec![Place::Code { file: "tools/a.sh".into(), old, new }], ..Places::default() };
+        let read = |from_bad: &[usize]| {
+            let mixture = Mixture { from_bad: from_bad.iter().copied().collect() };
+            overrides(&places, &mixture, &texts).remove(Path::new("tools/a.sh"))
+        };
+        assert_eq!((read(&[]).as_deref(), read(&[0]).as_deref()), (Some("echo old\n"), Some("echo new\n")));
     }
 
     #[test]

@@ -75,12 +75,11 @@ pub fn pair(history: &History, question: &Question) -> Result<Pair, BisectError>
         None => readings.last().ok_or_else(|| missing(None))?,
     };
     let same = || readings.iter().filter(|(other, _)| other == workflow).map(|(_, reading)| *reading);
-    let good = match question.good {
-        Some(run) => named(run)?.1,
-        None => {
-            let earlier = same().filter(|reading| reading.run < bad.run && reading.value.total_cmp(&bad.value).is_ne());
-            earlier.last().ok_or_else(|| BisectError::Steady { metric: asked.to_owned() })?
-        }
+    let moved = |reading: &Reading| reading.run < bad.run && reading.value.total_cmp(&bad.value).is_ne();
+    let good = if let Some(run) = question.good {
+        named(run)?.1
+    } else {
+        same().rfind(moved).ok_or_else(|| BisectError::Steady { metric: asked.to_owned() })?
     };
     if good.value.total_cmp(&bad.value).is_eq() {
         return Err(BisectError::Steady { metric: asked.to_owned() });

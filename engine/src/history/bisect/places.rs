@@ -22,6 +22,9 @@ const CONNECTIONS: [&str; 6] = ["uses", "in", "needs", "out", "foreach", "if"];
 /// Keys of a workflow that decide no output.
 const IDLE: [&str; 3] = ["name", "description", "hooks"];
 
+/// A file, keys from its root, and both values there.
+type Part = (String, Vec<String>, Change);
+
 /// One place in which two runs differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "what")]
@@ -43,7 +46,7 @@ pub enum Place {
     /// Stages, their inputs, and everything else that only fits together.
     Structure {
         /// File, keys, and both values of each part.
-        parts: Vec<(String, Vec<String>, Change)>,
+        parts: Vec<Part>,
     },
     /// A file of a command's code.
     Code {
@@ -147,7 +150,7 @@ impl Places {
     }
 
     /// Changed values of one file; what only fits together goes to `parts`.
-    fn values(&mut self, (file, parts): (&str, &mut Vec<(String, Vec<String>, Change)>), old: &Value, new: &Value) {
+    fn values(&mut self, (file, parts): (&str, &mut Vec<Part>), old: &Value, new: &Value) {
         let mut leaves = Vec::new();
         compare(&mut leaves, Vec::new(), (Some(old), Some(new)));
         for (keys, change) in leaves {

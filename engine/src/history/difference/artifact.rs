@@ -69,14 +69,14 @@ pub enum FileState {
 }
 
 /// The artifact that a person means by `STAGE.PORT`.
-pub fn find_output<'a>(state: &'a RunState, name: &str) -> Result<&'a Artifact, RunError> {
+pub fn find_output<'a>(run: &'a RunState, name: &str) -> Result<&'a Artifact, RunError> {
     let found = name.match_indices('.').find_map(|(at, _)| {
         let (stage, port) = (name.get(..at)?, name.get(at + 1..)?);
-        state.stage(stage)?.outputs.get(port)
+        run.stage(stage)?.outputs.get(port)
     });
     found.ok_or_else(|| {
-        let all = state.stages.iter().flat_map(|stage| stage.outputs.keys().map(|port| format!("{}.{port}", stage.name)));
-        RunError::UnknownOutput { run: state.run, name: name.to_owned(), known: all.collect::<Vec<_>>().join(", ") }
+        let all = run.stages.iter().flat_map(|stage| stage.outputs.keys().map(|port| format!("{}.{port}", stage.name)));
+        RunError::UnknownOutput { run: run.run, name: name.to_owned(), known: all.collect::<Vec<_>>().join(", ") }
     })
 }
 

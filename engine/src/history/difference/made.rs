@@ -59,9 +59,9 @@ pub(super) fn stages(from: &Side, to: &Side) -> (Vec<String>, Vec<String>) {
 
 /// Stages that were not the same work in both runs.
 pub(super) fn keys(store: &Store, from: &Side, to: &Side) -> Vec<KeyDifference> {
-    let changed =
+    let unequal =
         both(from, to).filter_map(|(old, new)| Some((&new.name, old.key?, new.key?))).filter(|(_, old, new)| old != new);
-    changed
+    unequal
         .map(|(stage, old, new)| {
             let changes = match (from.preimages.get(stage), to.preimages.get(stage)) {
                 (Some(old), Some(new)) => difference(old, new),

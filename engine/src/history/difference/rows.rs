@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn only_a_few_rows_are_shown_but_all_are_counted() {
-        let new: String = (0..100).map(|row| format!("{row}=x\n")).collect();
+        let new = (0..100).map(|row| format!("{row}=x")).collect::<Vec<_>>().join("\n");
         let found = compare("", &new);
         assert_eq!((found.added, found.samples.len()), (100, SAMPLES));
     }

@@ -7,8 +7,8 @@ use crate::report::number::{number, real};
 
 const ROW: f64 = 26.0;
 /// Least and most room for labels and for values.
-const LABEL: (f64, f64) = (60.0, 280.0);
-const VALUE: (f64, f64) = (40.0, 140.0);
+const LABEL: (f64, f64) = (60.0, 290.0);
+const VALUE: (f64, f64) = (40.0, 150.0);
 /// Between a text and what it belongs to.
 const GAP: f64 = 10.0;
 

@@ -10,8 +10,8 @@ use crate::report::number::{number, real};
 
 const ROW: f64 = 30.0;
 /// Least and most room for labels and for values.
-const LABEL: (f64, f64) = (60.0, 250.0);
-const VALUE: (f64, f64) = (100.0, 240.0);
+const LABEL: (f64, f64) = (60.0, 260.0);
+const VALUE: (f64, f64) = (100.0, 250.0);
 /// Between a text and what it belongs to.
 const GAP: f64 = 12.0;
 

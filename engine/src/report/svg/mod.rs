@@ -73,12 +73,14 @@ pub fn fit(text: &str, columns: usize) -> String {
 
 /// About the width of a text at the size of labels, in units of the drawing; rather too wide than cut.
 fn width_of(text: &str) -> f64 {
+    // The widest of the common fonts: in others there is room left.
     let width = |c: char| match c {
-        'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | '\'' | '|' | '[' | ']' | ' ' | '(' | ')' => 4.2,
-        'm' | 'w' | '@' | '%' => 10.6,
-        c if c.is_ascii_uppercase() => 8.6,
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | '\'' | '|' | '[' | ']' | ' ' | '(' | ')' => 4.9,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 12.0,
+        '−' | '=' | '+' | '<' | '>' | '~' | '_' => 10.1,
+        c if c.is_ascii_uppercase() => 9.3,
         c if (c as u32) >= 0x1100 => 12.6,
-        _ => 7.2,
+        _ => 7.7,
     };
     text.chars().map(width).sum()
 }
