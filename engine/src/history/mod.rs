@@ -21,8 +21,8 @@ pub use cost::{Basis, Estimate, Range};
 pub(crate) use difference::flat;
 pub use difference::{
     ArtifactDifference, ArtifactFile, FileDifference, FileState, KeyDifference, MetricDifference, OutputDifference,
-    ReportDifference, RowChange, RowSample, RowsDifference, RunDifference, RunHead, SourceDifference, artifact_difference,
-    find_output, run_difference,
+    ReportDifference, RowChange, RowSample, RowsDifference, RunDifference, RunHead, SourceDifference, SourceRole,
+    artifact_difference, find_output, run_difference,
 };
 pub use edit::{Edit, edits};
 pub use list::{RunFilter, RunRow, StageCounts, remove_runs, run_rows};

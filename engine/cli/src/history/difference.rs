@@ -2,7 +2,7 @@
 
 use flow_engine::{
     Digest,
-    history::{FileDifference, KeyDifference, MetricDifference, RunDifference, RunHead, SourceDifference},
+    history::{FileDifference, KeyDifference, MetricDifference, RunDifference, RunHead, SourceDifference, SourceRole},
     plan::Change,
     report::number::number,
     store::Store,
@@ -28,8 +28,9 @@ pub(crate) fn difference(found: &RunDifference, store: &Store, ui: Ui) -> String
     for file in &found.workflow {
         parts.file(file);
     }
-    parts.sources("code", found.sources.iter().filter(|source| source.code));
-    parts.sources("data", found.sources.iter().filter(|source| !source.code));
+    for role in [SourceRole::Code, SourceRole::Tool, SourceRole::Data] {
+        parts.sources(role.word(), found.sources.iter().filter(|source| source.role == role));
+    }
     parts.keys(&found.keys, store);
     parts.metrics(&found.metrics);
     for report in &found.reports {

@@ -9,7 +9,7 @@ use super::recorded;
 use crate::{
     Digest,
     history::{
-        RunRecord, Texts,
+        RunRecord, SourceRole, Texts,
         difference::{Side, sources},
     },
     plan::{Change, difference},
@@ -178,12 +178,12 @@ impl Places {
                 continue;
             }
             let kept = |digest: Option<Digest>| digest.filter(|digest| texts.read(digest).is_some());
-            match (source.code, kept(source.old), kept(source.new)) {
-                (true, Some(old), Some(new)) if !source.path.starts_with(['/', '.']) => {
+            match (source.role, kept(source.old), kept(source.new)) {
+                (SourceRole::Code, Some(old), Some(new)) if !source.path.starts_with(['/', '.']) => {
                     self.mixable.push(Place::Code { file: source.path, old, new });
                 }
                 _ => {
-                    let what = if source.code { "code" } else { "data" };
+                    let what = source.role.word();
                     let now = present(project, &source.path);
                     let state = if now == source.new { "as in the bad run now" } else { "its earlier content is not kept" };
                     self.fixed.push(format!("{what} {} of stage {} ({state})", source.path, source.stage));

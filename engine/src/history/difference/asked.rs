@@ -39,10 +39,33 @@ pub struct SourceDifference {
     pub old: Option<Digest>,
     /// Its content in the second run.
     pub new: Option<Digest>,
-    /// Whether it is code of a command.
-    pub code: bool,
+    /// What it is to the stage.
+    pub role: SourceRole,
     /// The changed lines, where both texts are kept.
     pub unified: Option<String>,
+}
+
+/// What a source file is to the stage that reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceRole {
+    /// Code of a command.
+    Code,
+    /// A program of the machine that a command starts.
+    Tool,
+    /// What it works on.
+    Data,
+}
+
+impl SourceRole {
+    /// Its name in a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Tool => "tool",
+            Self::Data => "data",
+        }
+    }
 }
 
 /// Resolved parameters that differ; those of the command line when a run was not recorded in full.
@@ -103,10 +126,16 @@ pub(in crate::history) fn sources(texts: &Texts, from: &Side, to: &Side) -> Vec<
                 continue;
             }
             let (source, path) = place.clone();
-            let is_code = code.contains(&source);
+            let role = if code.contains(&source) {
+                SourceRole::Code
+            } else if source.starts_with("tool:") {
+                SourceRole::Tool
+            } else {
+                SourceRole::Data
+            };
             let unified = pair.0.zip(pair.1).and_then(|(old, new)| unified(&path, &texts.read(&old)?, &texts.read(&new)?));
             let stage = stage.clone();
-            found.push(SourceDifference { stage, source, path, old: pair.0, new: pair.1, code: is_code, unified });
+            found.push(SourceDifference { stage, source, path, old: pair.0, new: pair.1, role, unified });
         }
     }
     found

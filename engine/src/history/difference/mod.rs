@@ -17,7 +17,7 @@ pub(crate) use self::artifact::flat;
 pub(super) use self::asked::sources;
 pub use self::{
     artifact::{ArtifactDifference, ArtifactFile, FileState, artifact_difference, find_output},
-    asked::{FileDifference, SourceDifference},
+    asked::{FileDifference, SourceDifference, SourceRole},
     made::{KeyDifference, OutputDifference, ReportDifference},
     numbers::MetricDifference,
     rows::{RowChange, RowSample, RowsDifference},
