@@ -96,14 +96,17 @@ pub(crate) fn keep_code(folder: &Path, stage: &PlannedStage, sources: &BTreeMap<
     }
 }
 
-/// The sources of a stage that are code, as its configuration or the pre-image of its key names them.
+/// The sources of a stage that are code, as its configuration or the pre-image of its key names them. Earlier pre-images name
+/// them with the folder of their component.
 pub(super) fn code_patterns(kind: &str, config: &Value) -> Vec<String> {
     if kind != "cmd" {
         return Vec::new();
     }
-    let folder = Path::new(config["folder"].as_str().unwrap_or_default());
+    let folder = config["folder"].as_str().filter(|folder| !folder.is_empty());
     let patterns = config["code"].as_array().map(Vec::as_slice).unwrap_or_default();
-    patterns.iter().filter_map(Value::as_str).map(|pattern| folder.join(pattern).to_string_lossy().into_owned()).collect()
+    let plain = patterns.iter().filter_map(Value::as_str);
+    let below = |pattern: &str| Some(Path::new(folder?).join(pattern).to_string_lossy().into_owned());
+    plain.flat_map(|pattern| std::iter::once(pattern.to_owned()).chain(below(pattern))).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +118,8 @@ mod tests {
     #[test]
     fn only_the_code_of_commands_is_code() {
         let config = json!({"folder": "parts", "code": ["tool.py", "lib/*.py"], "external": ["data.csv"]});
-        assert_eq!(code_patterns("cmd", &config), ["parts/tool.py", "parts/lib/*.py"]);
+        assert_eq!(code_patterns("cmd", &config), ["tool.py", "parts/tool.py", "lib/*.py", "parts/lib/*.py"]);
+        assert_eq!(code_patterns("cmd", &json!({"code": ["tool.py"]})), ["tool.py"]);
         assert!(code_patterns("data/ingest", &config).is_empty());
         assert!(code_patterns("cmd", &Value::Null).is_empty());
     }

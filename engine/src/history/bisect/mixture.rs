@@ -83,7 +83,8 @@ fn overrides(places: &Places, mixture: &Mixture, texts: &Texts) -> BTreeMap<Path
     files.map(|(path, document)| (PathBuf::from(path), document.to_string())).chain(code).collect()
 }
 
-fn inside(path: &Path) -> bool {
+/// Whether a path stays below the folder it is relative to.
+pub(super) fn inside(path: &Path) -> bool {
     path.components().all(|component| matches!(component, Component::Normal(_)))
 }
 

@@ -1,15 +1,18 @@
 //! The places in which two runs differ: those that a mixture can take from either, and those that it has to take as they are.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::recorded;
+use super::{mixture::inside, recorded};
 use crate::{
     Digest,
     history::{
-        RunRecord, SourceRole, Texts,
+        RunRecord, SourceDifference, SourceRole, Texts,
         difference::{Side, sources},
     },
     plan::{Change, difference},
@@ -178,18 +181,29 @@ impl Places {
                 continue;
             }
             let kept = |digest: Option<Digest>| digest.filter(|digest| texts.read(digest).is_some());
-            match (source.role, kept(source.old), kept(source.new)) {
-                (SourceRole::Code, Some(old), Some(new)) if !source.path.starts_with(['/', '.']) => {
-                    self.mixable.push(Place::Code { file: source.path, old, new });
-                }
-                _ => {
-                    let what = source.role.word();
-                    let now = present(project, &source.path);
-                    let state = if now == source.new { "as in the bad run now" } else { "its earlier content is not kept" };
-                    self.fixed.push(format!("{what} {} of stage {} ({state})", source.path, source.stage));
-                }
+            let both = kept(source.old).zip(kept(source.new)).filter(|_| source.role == SourceRole::Code);
+            if let Some(((old, new), file)) = both.zip(self.code_file(project, &source)) {
+                self.mixable.push(Place::Code { file, old, new });
+                continue;
             }
+            let state =
+                if present(project, &source.path) == source.new { "as in the bad run now" } else { "it cannot be had as it was" };
+            self.fixed.push(format!("{} {} of stage {} ({state})", source.role.word(), source.path, source.stage));
         }
+    }
+
+    /// Where a file of code lies below the workflow's folder: beside the workflow, or beside the one component that can hold it.
+    fn code_file(&self, project: &Project, source: &SourceDifference) -> Option<String> {
+        let components = self.files.iter().map(|(path, _, _)| path).filter(|path| **path != self.main);
+        let folders: BTreeSet<PathBuf> = if source.stage.contains('/') {
+            components.filter_map(|path| Path::new(path).parent().map(Path::to_owned)).collect()
+        } else {
+            BTreeSet::from([PathBuf::new()])
+        };
+        let places = folders.into_iter().map(|folder| folder.join(&source.path));
+        let mut found = places.filter(|place| inside(place) && project.base.join(place).is_file());
+        let only = found.next()?;
+        found.next().is_none().then(|| only.to_string_lossy().into_owned())
     }
 
     fn revisions(&mut self, good: &Side, bad: &Side) {
