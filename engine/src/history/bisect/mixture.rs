@@ -77,6 +77,10 @@ fn overrides(places: &Places, mixture: &Mixture, texts: &Texts) -> BTreeMap<Path
     }
     if let Some(document) = documents.get_mut(&places.main) {
         fix_params(document, &params(places, mixture));
+        // Nobody is told of a run that was only an experiment.
+        if let Some(document) = document.as_object_mut() {
+            document.remove("hooks");
+        }
     }
     // JSON is YAML, too.
     let files = documents.into_iter().filter(|(path, _)| inside(Path::new(path)));
@@ -186,7 +190,7 @@ mod tests {
             main: "workflow.yaml".into(),
             files: vec![(
                 "workflow.yaml".into(),
-                Some(json!({"params": {"lr": {"type": "int"}}, "stages": {"a": {"with": {"n": 10}}}})),
+                Some(json!({"hooks": {"failure": []}, "params": {"lr": {"type": "int"}}, "stages": {"a": {"with": {"n": 10}}}})),
                 None,
             )],
             params: vec![("lr".into(), Some(json!(1)), Some(json!(2)))],
@@ -204,6 +208,7 @@ mod tests {
     fn each_place_comes_from_the_run_it_is_taken_from() {
         let good = mixed(&[]);
         assert_eq!((&good["params"]["lr"]["default"], &good["stages"]["a"]["with"]["n"]), (&json!(1), &json!(10)));
+        assert!(good.get("hooks").is_none(), "{good}");
         let half = mixed(&[0]);
         assert_eq!((&half["params"]["lr"]["default"], &half["stages"]["a"]["with"]["n"]), (&json!(2), &json!(10)));
         let bad = mixed(&[0, 1]);
