@@ -52,7 +52,10 @@ fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// The step of the newest checkpoint in a store.
 fn newest_checkpoint(folder: &Path) -> Option<u64> {
     let entries = fs::read_dir(folder).ok()?.flatten();
-    let step = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".ckpt")?.parse().ok();
+    // A record is `STEP-ACTION`; one that is being written has an ending.
+    let name =
+        |path: &Path| path.file_name().and_then(|name| name.to_str()).filter(|name| !name.contains('.')).map(str::to_owned);
+    let step = |path: &Path| name(path)?.split_once('-')?.0.parse().ok();
     let found =
         entries.filter_map(|entry| if entry.path().is_dir() { newest_checkpoint(&entry.path()) } else { step(&entry.path()) });
     found.max()

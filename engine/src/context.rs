@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Secret, Seed, StageError, source::SourceFile};
+use crate::{Digest, Secret, Seed, StageError, horizon::Keeper, source::SourceFile};
 
 /// Places of this machine that stages may use. They never enter a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,10 @@ pub trait Reporter: Send + Sync {
     fn metric(&self, name: &str, value: f64);
     /// Whether the stage should stop at its next safe point.
     fn cancelled(&self) -> bool;
+    /// Where checkpoints of a stage with a horizon go; by default nowhere, and a stopped attempt begins anew.
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        None
+    }
 }
 
 /// How far a stage is.
@@ -168,6 +172,11 @@ impl<'a> StageContext<'a> {
     /// A folder that survives a crash, one per action key.
     pub fn scratch(&self) -> &'a Path {
         &self.invocation.scratch
+    }
+
+    /// The checkpoints of a stage with a [`crate::Stage::horizon`], if anybody keeps them.
+    pub fn keeper(&self) -> Option<&'a dyn Keeper> {
+        self.reporter.keeper()
     }
 
     /// Places of this machine.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod export;
 pub mod expression;
 pub mod history;
+pub mod horizon;
 pub mod journal;
 pub mod lock;
 pub mod migrate;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::{
-    ArtifactKind, ArtifactViewer, DynStage, SourceResolver, Stage,
+    ArtifactKind, ArtifactViewer, Determinism, DynStage, SourceResolver, Stage,
     stage::{ConfigureFn, Configured, schema_of},
 };
 
@@ -18,6 +18,10 @@ pub struct Kind {
     pub name: &'static str,
     /// The number after `@`.
     pub major: u32,
+    /// See [`Stage::REVISION`].
+    pub revision: u32,
+    /// See [`Stage::DETERMINISM`].
+    pub determinism: Determinism,
     /// The schema of `with:`.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     configure: ConfigureFn,
@@ -43,7 +47,14 @@ impl StageRegistry {
     /// On a second kind of the same name: a programmer's error.
     #[must_use]
     pub fn with<S: Stage>(mut self) -> Self {
-        let kind = Kind { name: S::KIND, major: S::MAJOR, schema: schema_of::<S>, configure: configure::<S> };
+        let kind = Kind {
+            name: S::KIND,
+            major: S::MAJOR,
+            revision: S::REVISION,
+            determinism: S::DETERMINISM,
+            schema: schema_of::<S>,
+            configure: configure::<S>,
+        };
         assert!(self.kinds.insert(S::KIND, kind).is_none(), "stage kind {} is registered twice", S::KIND);
         self
     }

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{ArtifactKind, SourceRef, StageContext, StageError, context::Site};
+use crate::{ArtifactKind, SourceRef, StageContext, StageError, context::Site, horizon::Horizon};
 
 /// One kind of work a workflow can ask for by name.
 pub trait Stage: Send + Sync + 'static {
@@ -43,6 +43,12 @@ pub trait Stage: Send + Sync + 'static {
     /// `output` gives the path of a recorded output by port.
     fn still_holds(_: &Self::Config, _site: &Site, _output: &dyn Fn(&str) -> Option<PathBuf>) -> bool {
         true
+    }
+
+    /// How far this configuration goes on a way that other lengths share; its checkpoints are filed by that way. Such a stage
+    /// saves and resumes through [`StageContext::keeper`].
+    fn horizon(_: &Self::Config) -> Option<Horizon> {
+        None
     }
 
     /// Reads inputs, writes outputs: a pure function of both and the seed. May be called again after a crash.
@@ -179,6 +185,10 @@ pub trait DynStage: Send + Sync {
     fn sources(&self) -> Vec<SourceRef>;
     /// See [`Stage::resources`].
     fn resources(&self) -> Resources;
+    /// See [`Stage::horizon`].
+    fn horizon(&self) -> Option<Horizon> {
+        None
+    }
     /// The configuration with every default filled in; hashed into the action key.
     fn config(&self) -> &Value;
     /// What of it is hashed: all of it, unless a part says where things lie and not what they are.
@@ -230,6 +240,9 @@ impl<S: Stage> DynStage for Configured<S> {
     }
     fn resources(&self) -> Resources {
         S::resources(&self.config)
+    }
+    fn horizon(&self) -> Option<Horizon> {
+        S::horizon(&self.config)
     }
     fn config(&self) -> &Value {
         &self.canonical

@@ -1,5 +1,7 @@
 //! Toy stages: real stages with tiny jobs, so that plans and runs can be tested without tables or tensors.
 
+mod walk;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::walk::{Pace, Resume, Walk, WalkConfig};
 use crate::{
     ArtifactKind, Effect, Ports, SourceRef, Stage, StageContext, StageError, StageRegistry,
     context::Site,
@@ -27,6 +30,7 @@ pub fn toys() -> StageRegistry {
         .with::<Decide>()
         .with::<Pinned>()
         .with::<Publish>()
+        .with::<Walk>()
 }
 
 /// Writes a text.

@@ -3,7 +3,7 @@
 use flow_model::{
     Adapter, Lora, LoraConfig, Network, Target, device,
     optimizer::{AdamWConfig, BelowOne},
-    schedule::{Schedule, ScheduleConfig, Shape, Warmup},
+    schedule::{Portion, Schedule, ScheduleConfig, Shape},
     train::{Recompute, Replay, TrainerOptions, replay},
 };
 use flow_rows::TokenRow;
@@ -62,7 +62,7 @@ pub(crate) fn fresh_adapter(network: &Network) -> Adapter {
 /// AdamW as PyTorch has it by default, without decay; a cosine after a short warm-up.
 pub(crate) fn options(rate: f64, steps: usize) -> TrainerOptions {
     let beta = |value: f64| BelowOne::try_from(value).expect("below one");
-    let shape = ScheduleConfig { name: Shape::Cosine, warmup: Warmup::Steps(WARMUP) };
+    let shape = ScheduleConfig { name: Shape::Cosine, warmup: Portion::Steps(WARMUP), ..ScheduleConfig::default() };
     TrainerOptions {
         adamw: AdamWConfig { betas: [beta(0.9), beta(0.999)], eps: 1e-8, weight_decay: 0.0 },
         schedule: Schedule::new(&shape, rate, steps as u64),

@@ -12,12 +12,15 @@ use super::PlannedStage;
 use crate::{
     ArtifactKind, Determinism, Digest,
     canonical::{CanonicalError, encode},
+    horizon::Horizon,
     source::SourceFile,
     stage::Port,
 };
 
 /// The context string of action keys. It changes when the fields of a pre-image change their meaning.
 pub const KEY_CONTEXT: &str = "flow.dev 2026-11 action v1";
+/// The context string of trajectory keys.
+pub const TRAJECTORY_CONTEXT: &str = "flow.dev 2026-11 trajectory v1";
 const FORMAT: u64 = 1;
 
 /// One input of an action, by the consumer's port.
@@ -104,6 +107,29 @@ impl Action {
     /// The action key.
     pub fn key(&self) -> Result<Digest, CanonicalError> {
         self.preimage().map(|bytes| Digest::derive(KEY_CONTEXT, &bytes))
+    }
+
+    /// The key that runs of every length share: what is left of the pre-image without the options of the horizon.
+    pub fn trajectory(&self, horizon: &Horizon) -> Result<Digest, CanonicalError> {
+        let mut way = self.to_json();
+        if let Some(params) = way.get_mut("params") {
+            horizon.length.iter().chain(&horizon.cadence).for_each(|path| remove(params, path));
+        }
+        encode(&way).map(|bytes| Digest::derive(TRAJECTORY_CONTEXT, &bytes))
+    }
+}
+
+/// Takes the value at a dotted path out of an object.
+fn remove(value: &mut Value, path: &str) {
+    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    match (value.as_object_mut(), rest) {
+        (Some(entries), None) => drop(entries.remove(first)),
+        (Some(entries), Some(rest)) => {
+            if let Some(inner) = entries.get_mut(first) {
+                remove(inner, rest);
+            }
+        }
+        (None, _) => {}
     }
 }
 

@@ -23,7 +23,7 @@ pub use self::{
     command::{Undeclared, What},
     difference::{Change, difference},
     error::PlanErrors,
-    key::{Action, ActionInput, ActionSource, KEY_CONTEXT, mixed_seed},
+    key::{Action, ActionInput, ActionSource, KEY_CONTEXT, TRAJECTORY_CONTEXT, mixed_seed},
 };
 pub use crate::expression::Expression;
 use crate::{

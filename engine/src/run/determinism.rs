@@ -179,6 +179,8 @@ impl Round<'_> {
             inputs: self.found.inputs.clone(),
             outputs: planned.stage.ports().outputs.into_iter().map(|port| (port.name, port.kind)).collect(),
             sources: prepared.sources.clone(),
+            // Both rounds do the whole work.
+            course: None,
             guarded: prepared.guarded.clone(),
             seed: mixed_seed(planned.seed, planned.stage.kind()),
             limit: self.plan.limit,

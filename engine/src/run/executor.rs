@@ -392,6 +392,7 @@ impl Executor {
             inputs: self.work.inputs.clone(),
             outputs,
             sources: prepared.sources.clone(),
+            course: prepared.course.clone(),
             guarded: prepared.guarded.clone(),
             seed: mixed_seed(planned.seed, planned.stage.kind()),
             limit: self.shared.plan.limit,

@@ -5,6 +5,7 @@
 
 mod approval;
 mod attempt;
+mod checkpoints;
 mod determinism;
 mod dispatcher;
 mod error;
@@ -32,6 +33,7 @@ mod why;
 use std::sync::Arc;
 
 pub use approval::{ApprovalRecord, approve};
+pub use checkpoints::Outlook;
 pub use determinism::{Divergence, Repeatability, check_repeatability};
 pub use error::RunError;
 pub use event::{

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use petgraph::graph::NodeIndex;
 use serde_json::Value;
 
-use super::spec::{Guarded, SpecInput};
+use super::{
+    checkpoints::Course,
+    spec::{Guarded, SpecInput},
+};
 use crate::{
     Digest, Effect, StageError,
     canonical::CanonicalError,
@@ -43,6 +46,8 @@ pub(crate) struct Prepared {
     pub(crate) guarded: Vec<Guarded>,
     /// What the key was hashed from.
     pub(crate) preimage: (Vec<u8>, Value),
+    /// The way its checkpoints are filed under.
+    pub(crate) course: Option<Course>,
 }
 
 /// Joins a stage's inputs and resolved sources to its action key.
@@ -58,7 +63,9 @@ pub(crate) fn identify(
     let unkeyed = |error: CanonicalError| StageError::input(format!("cannot key stage {:?}", stage.name)).because(&error);
     let bytes = action.preimage().map_err(unkeyed)?;
     let key = action.key().map_err(unkeyed)?;
-    Ok(Prepared { key, sources, source_digests, guarded: Vec::new(), preimage: (bytes, action.to_json()) })
+    let course = stage.stage.horizon().map(|horizon| action.trajectory(&horizon).map(|key| Course { key, horizon }));
+    let course = course.transpose().map_err(unkeyed)?;
+    Ok(Prepared { key, sources, source_digests, guarded: Vec::new(), preimage: (bytes, action.to_json()), course })
 }
 
 /// The inputs of a stage as its key sees them: by the consumer's port, in the order of its declaration and of the file.

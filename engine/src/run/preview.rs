@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    History, RunError,
+    History, Outlook, RunError, checkpoints,
     prepare::{self, Prepared},
     spec::SpecInput,
     why::{self, Reason},
@@ -41,6 +41,9 @@ pub struct Preview {
     /// Everything that decides its outputs, when that was asked for and can be known now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preimage: Option<Value>,
+    /// Where it would begin, for a stage with checkpoints that would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Outlook>,
 }
 
 /// Whether a preview shows what its keys are made of.
@@ -198,9 +201,14 @@ impl<'a> Previewer<'a> {
         let (name, kind) = (planned.name.as_str(), planned.stage.kind());
         let Look { prepared, forecast } = look;
         let key = prepared.as_ref().map(|prepared| prepared.key);
+        let course = prepared.as_ref().and_then(|prepared| prepared.course.as_ref());
+        // Records that cannot be read will not be used either.
+        let outlook = course
+            .filter(|_| matches!(forecast, Forecast::Run { .. }))
+            .and_then(|course| checkpoints::outlook(&self.store, course).unwrap_or_default());
         let preimage = prepared.filter(|_| self.preimages == Preimages::Shown).map(|prepared| prepared.preimage.1);
         let cost = self.past.estimate((name, kind), self.rows(node));
-        Preview { stage: name.to_owned(), kind: kind.to_owned(), key, forecast, cost, preimage }
+        Preview { stage: name.to_owned(), kind: kind.to_owned(), key, forecast, cost, preimage, outlook }
     }
 
     /// Rows that the stages before it give, as far as that is known.

@@ -19,6 +19,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
+    checkpoints::Checkpoints,
     segment::{Segment, SegmentWriter},
     session,
     spec::AttemptSpec,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     DynStage, StageContext, StageError, StageErrorKind, StageRegistry,
     context::{BoundInput, Invocation, Progress, Reporter},
+    horizon::Keeper,
     plan::restore_stage,
     store::{ActionResult, Materialise, Process, Staged, Stamp, Store, failpoint, remove_all},
 };
@@ -114,6 +116,30 @@ impl Reporter for Sink {
     }
 }
 
+/// The reports of a stage, and its checkpoints if it has any.
+struct Reports<'a> {
+    sink: &'a Sink,
+    kept: Option<Checkpoints<'a>>,
+}
+
+impl Reporter for Reports<'_> {
+    fn progress(&self, progress: &Progress) {
+        self.sink.progress(progress);
+    }
+
+    fn metric(&self, name: &str, value: f64) {
+        self.sink.metric(name, value);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.sink.cancelled()
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        self.kept.as_ref().map(|kept| kept as &dyn Keeper)
+    }
+}
+
 struct Runner<'a> {
     spec: &'a AttemptSpec,
     store: Store,
@@ -153,11 +179,16 @@ impl<'a> Runner<'a> {
         let stage = restore_stage(registry, &spec.kind, spec.config.clone())
             .map_err(|error| StageError::internal(format!("cannot configure {} again", spec.kind)).because(&error))?;
         let invocation = self.invocation()?;
-        run_caught(stage.as_ref(), &mut StageContext::new(&invocation, self.sink.as_ref()))?;
+        let reports = Reports { sink: &self.sink, kept: Checkpoints::of(spec, &self.store, self.sink.as_ref()) };
+        run_caught(stage.as_ref(), &mut StageContext::new(&invocation, &reports))?;
         failpoint::reach("commit-2-ran");
         session::reap();
         failpoint::reach("commit-3-reaped");
-        self.commit(&invocation)
+        let code = self.commit(&invocation)?;
+        if let Some(kept) = reports.kept.filter(|_| code == exit::COMMITTED) {
+            kept.finish();
+        }
+        Ok(code)
     }
 
     fn invocation(&self) -> Result<Invocation, StageError> {

@@ -8,6 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checkpoints::Course;
 use crate::{
     Artifact, ArtifactKind, Digest, Seed,
     context::{Ancestor, Decision, Site},
@@ -50,6 +51,9 @@ pub(crate) struct AttemptSpec {
     pub(crate) outputs: BTreeMap<String, ArtifactKind>,
     /// Resolved sources by name.
     pub(crate) sources: BTreeMap<String, Vec<SourceFile>>,
+    /// The way its checkpoints are filed under.
+    #[serde(default)]
+    pub(crate) course: Option<Course>,
     /// Source files to look at again before the commit.
     pub(crate) guarded: Vec<Guarded>,
     /// The seed, mixed with the kind.

@@ -56,14 +56,22 @@ impl Store {
     pub fn collect(&self, options: &GcOptions) -> Result<Collected, StoreError> {
         let mut collected = Collected::default();
         let living = self.reservations().living()?;
-        let marked = self.sweep_results(options, &mut collected)?;
+        let mut marked = self.sweep_results(options, &mut collected)?;
+        // A run that was stopped long ago goes on from its checkpoints, and a longer one from those of a shorter.
+        let at_work: BTreeSet<Digest> = living.iter().map(|(key, _)| *key).collect();
+        let roots = self.sweep_checkpoints(&|path, action| {
+            let used = action.is_some_and(|key| at_work.contains(key) || options.referenced.contains(key));
+            used || !older(path, options.older_than)
+        })?;
+        for artifact in &roots {
+            self.mark(artifact, &mut marked);
+        }
         self.sweep_objects("cas", &marked.blobs, options.grace, &mut collected)?;
         self.sweep_objects("tree", &marked.nodes, options.grace, &mut collected)?;
-        // A run that was stopped long ago goes on from its checkpoints.
         let keys = living.iter().map(|(key, _)| key).chain(&options.referenced);
         let keys: BTreeSet<String> = keys.map(ToString::to_string).collect();
         let tokens: BTreeSet<String> = living.into_iter().map(|(_, owner)| owner.token).collect();
-        for shard in entries(&self.root().join("ckpt"))? {
+        for shard in entries(&self.root().join("scratch"))? {
             sweep_folder(&shard, &keys, options.older_than, &mut collected)?;
         }
         sweep_folder(&self.root().join("tmp"), &tokens, options.grace, &mut collected)?;

@@ -15,6 +15,7 @@ mod materialise;
 mod reservation;
 mod sources;
 mod stat_index;
+mod trajectory;
 mod tree;
 
 use std::{
@@ -34,12 +35,13 @@ pub use materialise::Materialise;
 pub use reservation::{Claim, Owner, Process, Reservations};
 pub use sources::{ResolvedSource, SourceRequest, SourceStore, Supply, source_digest};
 pub use stat_index::{Stamp, StatIndex};
+pub use trajectory::{CheckpointRecord, Trajectory};
 pub use tree::{Node, NodeEntry};
 
 use crate::Digest;
 
 const FORMAT: &str = "flow store 1 blake3\n";
-const FOLDERS: [&str; 9] = ["cas", "tree", "act", "ac", "ckpt", "res", "tmp", "src", "quarantine"];
+const FOLDERS: [&str; 10] = ["cas", "tree", "act", "ac", "ckpt", "scratch", "res", "tmp", "src", "quarantine"];
 
 /// One content store.
 #[derive(Clone, Debug)]
@@ -95,9 +97,9 @@ impl Store {
         SourceStore::new(self.root.clone())
     }
 
-    /// The folder of an action's checkpoints, which survives crashes and is removed with the result's commit.
+    /// The folder of an action's own files, which survives crashes and is removed with the result's commit.
     pub fn scratch(&self, key: &Digest) -> PathBuf {
-        cas::shard(&self.root.join("ckpt"), key)
+        cas::shard(&self.root.join("scratch"), key)
     }
 
     /// A folder for one attempt's temporary files.

@@ -1,24 +1,28 @@
-//! Checkpoints of a training run: what must survive a crash so that the run goes on as if nothing had happened.
+//! The files of a checkpoint: what must survive so that a training run goes on as if nothing had happened.
 //!
-//! One file a checkpoint: a header line with the BLAKE3 digest of what follows, then safetensors. A file is written beside its
-//! final name, flushed, and renamed, so a torn write is never found; a damaged one is passed over for the one before.
-//! The step, the data cursor, and every random draw follow from the number of recorded steps and need no state of their own.
+//! A folder of three safetensors files (parameters, optimizer moments, and the numbers of every step) and one JSON file that says
+//! where in the data the run is. Where the folder is kept, and whether its bytes are still those that were written, is the
+//! engine's concern. Every random draw follows from the seed and the number of the step and needs no state of its own.
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Write},
+    collections::{BTreeMap, HashMap},
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use flow_engine::Digest;
 use safetensors::{Dtype, SafeTensors, View};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-const HEADER: &str = "flow-checkpoint 1 ";
-const HISTORY: &str = "history";
+const PARAMETERS: &str = "parameters.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const HISTORY: &str = "history.safetensors";
+const CURSOR: &str = "cursor.json";
 const HISTORY_COLUMNS: usize = 3;
+/// Begins the names of parameters; other tensors belong to the optimizer.
+pub(crate) const PARAMETER: &str = "parameter/";
+/// Written into every file, so that no output of a stage ever has the bytes of a checkpoint.
+const MARK: (&str, &str) = ("flow", "checkpoint 1");
 
 /// A tensor in host memory.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,11 +53,26 @@ pub struct Checkpoint {
     pub history: Vec<StepRecord>,
 }
 
-/// A file that is not a whole checkpoint.
+/// Where in its data and its draws a run is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Steps taken.
+    pub step: u64,
+    /// The epoch of the next step.
+    pub epoch: u64,
+    /// The place of the next row in the shuffled epoch.
+    pub row: u64,
+    /// Rows of an epoch.
+    pub rows: u64,
+    /// The seed of the order, of dropout, and of the first weights.
+    pub seed: u64,
+}
+
+/// A folder that is not a whole checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// It could not be read or written.
-    #[error("cannot access checkpoint {path}")]
+    /// A file could not be read or written.
+    #[error("cannot access checkpoint file {path}")]
     Io {
         /// The file.
         path: PathBuf,
@@ -62,7 +81,7 @@ pub enum CheckpointError {
         source: io::Error,
     },
     /// Its content is not what was written.
-    #[error("checkpoint {path} is damaged: {reason}")]
+    #[error("checkpoint file {path} is damaged: {reason}")]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -71,109 +90,63 @@ pub enum CheckpointError {
     },
 }
 
-/// The checkpoints of one run in one folder.
-#[derive(Clone, Debug)]
-pub struct Checkpoints {
-    directory: PathBuf,
-    keep: usize,
+impl CheckpointError {
+    fn damaged(path: &Path, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
+    }
 }
 
-impl Checkpoints {
-    /// Checkpoints in `directory`, of which the newest `keep` (at least one) are kept.
-    pub fn new(directory: impl Into<PathBuf>, keep: usize) -> Self {
-        Self { directory: directory.into(), keep: keep.max(1) }
-    }
-
-    /// Writes a checkpoint durably, then removes the oldest beyond the number kept.
-    pub fn save(&self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        let path = self.directory.join(format!("step-{:010}.ckpt", checkpoint.history.len()));
-        let payload = encode(checkpoint).map_err(|reason| CheckpointError::Damaged { path: path.clone(), reason })?;
-        write_durably(&path, &payload).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
-        let mut paths = self.paths()?;
-        paths.truncate(paths.len().saturating_sub(self.keep));
-        for old in paths {
-            fs::remove_file(&old).map_err(|source| CheckpointError::Io { path: old, source })?;
+impl Checkpoint {
+    /// Writes the files into a folder, which is made anew.
+    pub fn write(&self, folder: &Path, cursor: &Cursor) -> Result<(), CheckpointError> {
+        let io = |path: &Path, source| CheckpointError::Io { path: path.to_owned(), source };
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(folder, error)),
+            _ => {}
         }
-        Ok(())
-    }
-
-    /// Reads the newest whole checkpoint, if there is one.
-    pub fn latest(&self) -> Result<Option<Checkpoint>, CheckpointError> {
-        for path in self.paths()?.iter().rev() {
-            match read(path) {
-                Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error @ CheckpointError::Damaged { .. }) => tracing::warn!(%error, "Passed over a checkpoint."),
-                Err(error) => return Err(error),
-            }
+        fs::create_dir_all(folder).map_err(|error| io(folder, error))?;
+        let (parameters, moments): (Vec<_>, Vec<_>) = self
+            .tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), Stored::floats(tensor)))
+            .partition(|(name, _)| name.starts_with(PARAMETER));
+        let history = vec![("history", Stored::history(&self.history))];
+        for (name, tensors) in [(PARAMETERS, parameters), (OPTIMIZER, moments), (HISTORY, history)] {
+            let path = folder.join(name);
+            let mark = HashMap::from([(MARK.0.to_owned(), MARK.1.to_owned())]);
+            let bytes = safetensors::serialize(tensors, Some(mark)).map_err(|error| CheckpointError::damaged(&path, error))?;
+            fs::write(&path, bytes).map_err(|error| io(&path, error))?;
         }
-        Ok(None)
+        let path = folder.join(CURSOR);
+        let text = serde_json::to_vec(cursor).map_err(|error| CheckpointError::damaged(&path, error))?;
+        fs::write(&path, text).map_err(|error| io(&path, error))
     }
 
-    /// Returns the files of all checkpoints, oldest first.
-    fn paths(&self) -> Result<Vec<PathBuf>, CheckpointError> {
-        let fail = |source| CheckpointError::Io { path: self.directory.clone(), source };
-        let entries = match fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(fail(error)),
+    /// Reads a folder that [`Checkpoint::write`] wrote.
+    pub fn read(folder: &Path) -> Result<(Self, Cursor), CheckpointError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read(&path).map(|bytes| (path.clone(), bytes)).map_err(|source| CheckpointError::Io { path, source })
         };
-        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(fail)?;
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "ckpt"));
-        paths.sort();
-        Ok(paths)
-    }
-}
-
-/// Writes header and payload to a temporary file, flushes it to the disk, and renames it.
-fn write_durably(path: &Path, payload: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(directory)?;
-    let staged = path.with_extension("partial");
-    let placed = write_synced(&staged, payload).and_then(|()| fs::rename(&staged, path));
-    if placed.is_err() {
-        // A full disk must not get fuller; the write's own error is the one to report.
-        fs::remove_file(&staged).ok();
-    }
-    placed?;
-    File::open(directory)?.sync_all()
-}
-
-fn write_synced(path: &Path, payload: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    writeln!(file, "{HEADER}{}", Digest::of(payload))?;
-    file.write_all(payload)?;
-    file.sync_all()
-}
-
-fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let bytes = fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
-    decode(&bytes).map_err(|reason| CheckpointError::Damaged { path: path.to_owned(), reason })
-}
-
-fn encode(checkpoint: &Checkpoint) -> Result<Vec<u8>, String> {
-    let tensors = checkpoint.tensors.iter().map(|(name, tensor)| (name.as_str(), Stored::floats(tensor)));
-    let all = tensors.chain([(HISTORY, Stored::history(&checkpoint.history))]);
-    safetensors::serialize(all, None).map_err(|error| error.to_string())
-}
-
-fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
-    let end = bytes.iter().position(|&byte| byte == b'\n').ok_or("it has no header")?;
-    let (header, payload) = (bytes.get(..end).unwrap_or_default(), bytes.get(end + 1..).unwrap_or_default());
-    let digest = std::str::from_utf8(header).ok().and_then(|line| line.strip_prefix(HEADER)).ok_or("its header is unknown")?;
-    if digest != Digest::of(payload).to_string() {
-        return Err("its digest does not fit its content".to_owned());
-    }
-    let stored = SafeTensors::deserialize(payload).map_err(|error| error.to_string())?;
-    let mut checkpoint = Checkpoint { tensors: BTreeMap::new(), history: Vec::new() };
-    for (name, view) in stored.iter() {
-        if name == HISTORY {
-            checkpoint.history = read_history(view.data());
-        } else {
-            let values = view.data().as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
-            checkpoint.tensors.insert(name.to_owned(), HostTensor { shape: view.shape().to_vec(), values });
+        let (path, bytes) = read(CURSOR)?;
+        let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::damaged(&path, error))?;
+        let (path, bytes) = read(HISTORY)?;
+        let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, error))?;
+        let history: Vec<_> = stored.iter().flat_map(|(_, view)| read_history(view.data())).collect();
+        if history.len() as u64 != cursor.step {
+            return Err(CheckpointError::damaged(&path, format!("it tells of {} steps, not of {}", history.len(), cursor.step)));
         }
+        let mut tensors = BTreeMap::new();
+        for name in [PARAMETERS, OPTIMIZER] {
+            let (path, bytes) = read(name)?;
+            let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, error))?;
+            tensors.extend(stored.iter().map(|(name, view)| {
+                let values = view.data().as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
+                (name.to_owned(), HostTensor { shape: view.shape().to_vec(), values })
+            }));
+        }
+        Ok((Self { tensors, history }, cursor))
     }
-    Ok(checkpoint)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts were written from integers below 2^53")]
@@ -223,47 +196,43 @@ impl View for Stored {
 mod tests {
     use super::*;
 
-    fn sample(steps: usize) -> Checkpoint {
+    fn sample() -> (Checkpoint, Cursor) {
         let tensor = HostTensor { shape: vec![2, 3], values: vec![0.1, -2.5, f32::MIN_POSITIVE, 1e30, 0.0, 3.0] };
         let record = StepRecord { loss: 1.0 / 3.0, grad_norm: 0.7, supervised: 41 };
-        Checkpoint { tensors: BTreeMap::from([("a".to_owned(), tensor)]), history: vec![record; steps] }
+        let tensors = ["parameter/a", "first/a", "second/a"].map(|name| (name.to_owned(), tensor.clone()));
+        let cursor = Cursor { step: 3, epoch: 1, row: 4, rows: 8, seed: u64::MAX };
+        (Checkpoint { tensors: BTreeMap::from(tensors), history: vec![record; 3] }, cursor)
     }
 
     #[test]
     fn a_checkpoint_comes_back_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path().join("checkpoints"), 2);
-        assert_eq!(checkpoints.latest().unwrap(), None);
-        checkpoints.save(&sample(3)).unwrap();
-        assert_eq!(checkpoints.latest().unwrap(), Some(sample(3)));
+        let (checkpoint, cursor) = sample();
+        checkpoint.write(folder.path(), &cursor).unwrap();
+        assert_eq!(Checkpoint::read(folder.path()).unwrap(), (checkpoint, cursor));
     }
 
     #[test]
-    fn only_the_newest_are_kept() {
+    fn what_was_in_the_folder_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path(), 2);
-        for steps in [1, 2, 10] {
-            checkpoints.save(&sample(steps)).unwrap();
-        }
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
-        assert_eq!(checkpoints.latest().unwrap().unwrap().history.len(), 10);
+        fs::write(folder.path().join("left-over"), "").unwrap();
+        let (checkpoint, cursor) = sample();
+        checkpoint.write(folder.path(), &cursor).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
     }
 
     #[test]
-    fn a_damaged_checkpoint_is_passed_over_for_the_one_before() {
+    fn files_that_do_not_belong_together_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path(), 3);
-        checkpoints.save(&sample(1)).unwrap();
-        checkpoints.save(&sample(2)).unwrap();
-        let newest = folder.path().join("step-0000000002.ckpt");
-        let whole = fs::read(&newest).unwrap();
-        for cut in [0, 5, 80, whole.len() - 1] {
-            fs::write(&newest, &whole[..cut]).unwrap();
-            assert_eq!(checkpoints.latest().unwrap().unwrap().history.len(), 1);
+        let (checkpoint, cursor) = sample();
+        for cut in [PARAMETERS, OPTIMIZER, HISTORY, CURSOR] {
+            checkpoint.write(folder.path(), &cursor).unwrap();
+            let path = folder.path().join(cut);
+            let whole = fs::read(&path).unwrap();
+            fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+            assert!(matches!(Checkpoint::read(folder.path()), Err(CheckpointError::Damaged { .. })), "{cut}");
         }
-        let mut flipped = whole;
-        *flipped.last_mut().unwrap() ^= 1;
-        fs::write(&newest, flipped).unwrap();
-        assert_eq!(checkpoints.latest().unwrap().unwrap().history.len(), 1);
+        checkpoint.write(folder.path(), &Cursor { step: 4, ..cursor }).unwrap();
+        assert!(Checkpoint::read(folder.path()).unwrap_err().to_string().contains("3 steps, not of 4"));
     }
 }

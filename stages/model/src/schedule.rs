@@ -7,43 +7,69 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The shape of the learning rate over the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// Half a cosine from the full rate down to 0.
     #[default]
     Cosine,
     /// A straight line from the full rate down to 0.
     Linear,
-    /// The full rate throughout.
+    /// The full rate to the end.
     Constant,
+    /// The same as `constant`, by its name in other trainers.
+    ConstantWithWarmup,
+    /// The full rate, then at the end half a cosine down to 0: warm-up, stable, decay.
+    Wsd,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cosine => "cosine",
+            Self::Linear => "linear",
+            Self::Constant => "constant",
+            Self::ConstantWithWarmup => "constant_with_warmup",
+            Self::Wsd => "wsd",
+        })
+    }
 }
 
 /// How the learning rate moves: a warm-up from 0, then a shape.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScheduleConfig {
     /// The shape after the warm-up.
     pub name: Shape,
     /// How long the rate climbs from 0: a share of all steps such as `3%`, or a number of steps.
-    pub warmup: Warmup,
+    pub warmup: Portion,
+    /// How long `wsd` falls at the end: a share of all steps or a number of steps.
+    pub decay: Portion,
 }
 
-/// The length of the warm-up.
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self { name: Shape::default(), warmup: Portion::Percent(3.0), decay: Portion::Percent(20.0) }
+    }
+}
+
+/// A part of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Warmup {
+pub enum Portion {
     /// A number of optimizer steps.
     Steps(u64),
     /// A share of all optimizer steps in percent, rounded up.
     Percent(f64),
 }
 
-impl Default for Warmup {
-    fn default() -> Self {
-        Self::Percent(3.0)
+impl Portion {
+    /// Whether it is the same in a run of any length.
+    pub fn is_fixed(self) -> bool {
+        match self {
+            Self::Steps(_) => true,
+            Self::Percent(percent) => percent <= 0.0,
+        }
     }
-}
 
-impl Warmup {
     /// The number of steps it takes in a run of `total` steps.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the product lies between 0 and total")]
     pub fn steps(self, total: u64) -> u64 {
@@ -54,7 +80,7 @@ impl Warmup {
     }
 }
 
-impl fmt::Display for Warmup {
+impl fmt::Display for Portion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Steps(steps) => write!(f, "{steps}"),
@@ -63,7 +89,7 @@ impl fmt::Display for Warmup {
     }
 }
 
-impl FromStr for Warmup {
+impl FromStr for Portion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -73,7 +99,7 @@ impl FromStr for Warmup {
     }
 }
 
-impl Serialize for Warmup {
+impl Serialize for Portion {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Steps(steps) => serializer.serialize_u64(*steps),
@@ -82,37 +108,37 @@ impl Serialize for Warmup {
     }
 }
 
-impl<'de> Deserialize<'de> for Warmup {
+impl<'de> Deserialize<'de> for Portion {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WarmupVisitor)
+        deserializer.deserialize_any(PortionVisitor)
     }
 }
 
-struct WarmupVisitor;
+struct PortionVisitor;
 
-impl de::Visitor<'_> for WarmupVisitor {
-    type Value = Warmup;
+impl de::Visitor<'_> for PortionVisitor {
+    type Value = Portion;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a share of the steps such as `3%`, or a number of steps")
     }
 
-    fn visit_u64<E: de::Error>(self, steps: u64) -> Result<Warmup, E> {
-        Ok(Warmup::Steps(steps))
+    fn visit_u64<E: de::Error>(self, steps: u64) -> Result<Portion, E> {
+        Ok(Portion::Steps(steps))
     }
 
-    fn visit_i64<E: de::Error>(self, steps: i64) -> Result<Warmup, E> {
-        u64::try_from(steps).map(Warmup::Steps).map_err(|_| E::invalid_value(de::Unexpected::Signed(steps), &self))
+    fn visit_i64<E: de::Error>(self, steps: i64) -> Result<Portion, E> {
+        u64::try_from(steps).map(Portion::Steps).map_err(|_| E::invalid_value(de::Unexpected::Signed(steps), &self))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Warmup, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Portion, E> {
         text.parse().map_err(E::custom)
     }
 }
 
-impl JsonSchema for Warmup {
+impl JsonSchema for Portion {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Warmup".into()
+        "Portion".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -126,13 +152,28 @@ pub struct Schedule {
     peak: f64,
     shape: Shape,
     warmup: u64,
+    /// The first step of the decay of `wsd`.
+    stable: u64,
     total: u64,
+    fixed_warmup: bool,
 }
 
 impl Schedule {
     /// Fixes a configuration to a run of `total` optimizer steps and a full rate of `peak`.
     pub fn new(config: &ScheduleConfig, peak: f64, total: u64) -> Self {
-        Self { peak, shape: config.name, warmup: config.warmup.steps(total), total }
+        let warmup = config.warmup.steps(total);
+        let stable = total.saturating_sub(config.decay.steps(total)).max(warmup);
+        Self { peak, shape: config.name, warmup, stable, total, fixed_warmup: config.warmup.is_fixed() }
+    }
+
+    /// The number of first steps whose rates are the same in every longer run.
+    pub fn shared(&self) -> u64 {
+        match self.shape {
+            _ if !self.fixed_warmup => 0,
+            Shape::Constant | Shape::ConstantWithWarmup => u64::MAX,
+            Shape::Wsd => self.stable,
+            Shape::Cosine | Shape::Linear => 0,
+        }
     }
 
     /// The rate of the optimizer step with this number, counted from 0.
@@ -146,14 +187,17 @@ impl Schedule {
         }
         let decay = float(self.total.saturating_sub(self.warmup).max(1));
         match self.shape {
-            Shape::Constant => 1.0,
+            Shape::Constant | Shape::ConstantWithWarmup => 1.0,
+            Shape::Wsd if step < self.stable => 1.0,
+            Shape::Wsd => half_cosine(float(step - self.stable) / float(self.total.saturating_sub(self.stable).max(1))),
             Shape::Linear => float(self.total.saturating_sub(step)) / decay,
-            Shape::Cosine => {
-                let progress = float(step - self.warmup) / decay;
-                (0.5 * (1.0 + (PI * progress).cos())).max(0.0)
-            }
+            Shape::Cosine => half_cosine(float(step - self.warmup) / decay),
         }
     }
+}
+
+fn half_cosine(progress: f64) -> f64 {
+    (0.5 * (1.0 + (PI * progress).cos())).max(0.0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
@@ -165,8 +209,8 @@ fn float(count: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn rates(name: Shape, warmup: Warmup, total: u64) -> Vec<f64> {
-        let schedule = Schedule::new(&ScheduleConfig { name, warmup }, 1.0, total);
+    fn rates(name: Shape, warmup: Portion, total: u64) -> Vec<f64> {
+        let schedule = Schedule::new(&ScheduleConfig { name, warmup, ..ScheduleConfig::default() }, 1.0, total);
         (0..=total).map(|step| schedule.rate(step)).collect()
     }
 
@@ -174,36 +218,59 @@ mod tests {
     fn cosine_equals_transformers() {
         // transformers.get_cosine_schedule_with_warmup(optimizer, 2, 6), lr 1.0
         let expected = [0.0, 0.5, 1.0, 0.853_553_390_593_273_7, 0.5, 0.146_446_609_406_726_24, 0.0];
-        for (got, want) in rates(Shape::Cosine, Warmup::Steps(2), 6).iter().zip(expected) {
+        for (got, want) in rates(Shape::Cosine, Portion::Steps(2), 6).iter().zip(expected) {
             assert!((got - want).abs() < 1e-15, "{got} is not {want}");
         }
     }
 
     #[test]
     fn linear_and_constant_equal_transformers() {
-        assert_eq!(rates(Shape::Linear, Warmup::Steps(2), 6), [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]);
-        assert_eq!(rates(Shape::Constant, Warmup::Steps(2), 4), [0.0, 0.5, 1.0, 1.0, 1.0]);
+        assert_eq!(rates(Shape::Linear, Portion::Steps(2), 6), [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]);
+        assert_eq!(rates(Shape::Constant, Portion::Steps(2), 4), [0.0, 0.5, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn wsd_equals_transformers() {
+        // transformers.get_wsd_schedule(optimizer, 2, 2, num_training_steps=10), lr 1.0
+        assert_eq!(rates(Shape::Wsd, Portion::Steps(2), 10), [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn the_shared_steps_have_the_same_rates_in_every_longer_run() {
+        for name in [Shape::Cosine, Shape::Linear, Shape::Constant, Shape::ConstantWithWarmup, Shape::Wsd] {
+            for warmup in [Portion::Steps(3), Portion::Percent(10.0), Portion::Percent(0.0)] {
+                let config = ScheduleConfig { name, warmup, ..ScheduleConfig::default() };
+                for (short, long) in [(20, 30), (20, 21), (7, 50)] {
+                    let (one, other) = (Schedule::new(&config, 0.1, short), Schedule::new(&config, 0.1, long));
+                    let shared = one.shared().min(short);
+                    assert!(other.shared() >= one.shared());
+                    assert!((0..shared).all(|step| one.rate(step).to_bits() == other.rate(step).to_bits()), "{config:?}");
+                }
+                let horizonless = matches!(name, Shape::Constant | Shape::ConstantWithWarmup | Shape::Wsd);
+                assert_eq!(Schedule::new(&config, 0.1, 20).shared() > 0, horizonless && warmup.is_fixed(), "{config:?}");
+            }
+        }
     }
 
     #[test]
     fn no_warmup_starts_at_the_full_rate() {
-        assert_eq!(rates(Shape::Cosine, Warmup::Steps(0), 2), [1.0, 0.5, 0.0]);
+        assert_eq!(rates(Shape::Cosine, Portion::Steps(0), 2), [1.0, 0.5, 0.0]);
     }
 
     #[test]
     fn a_percentage_is_rounded_up() {
-        assert_eq!(Warmup::Percent(3.0).steps(101), 4);
-        assert_eq!(Warmup::Percent(0.0).steps(101), 0);
+        assert_eq!(Portion::Percent(3.0).steps(101), 4);
+        assert_eq!(Portion::Percent(0.0).steps(101), 0);
     }
 
     #[test]
     fn warmup_reads_percent_and_steps_and_refuses_the_rest() {
-        let parse = |json: &str| serde_json::from_str::<Warmup>(json);
-        assert_eq!(parse("\"2.5%\"").unwrap(), Warmup::Percent(2.5));
-        assert_eq!(parse("10").unwrap(), Warmup::Steps(10));
+        let parse = |json: &str| serde_json::from_str::<Portion>(json);
+        assert_eq!(parse("\"2.5%\"").unwrap(), Portion::Percent(2.5));
+        assert_eq!(parse("10").unwrap(), Portion::Steps(10));
         for wrong in ["\"10\"", "\"120%\"", "-1", "0.03", "true"] {
             assert!(parse(wrong).is_err(), "{wrong} was accepted");
         }
-        assert_eq!(serde_json::to_string(&Warmup::Percent(3.0)).unwrap(), "\"3%\"");
+        assert_eq!(serde_json::to_string(&Portion::Percent(3.0)).unwrap(), "\"3%\"");
     }
 }

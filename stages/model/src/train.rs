@@ -3,6 +3,7 @@
 //! The stage reads tokens and writes files; [`Trainer`] does the learning and is what tests and referees drive.
 
 mod config;
+mod horizon;
 mod order;
 mod replay;
 mod report;
@@ -17,13 +18,14 @@ use std::{path::Path, time::Instant};
 use flow_engine::{
     ArtifactKind::{Adapter as AdapterFolder, Report as ReportFolder, Tokens},
     Determinism, Ports, Resources, SourceRef, Stage, StageContext, StageError,
+    horizon::{Horizon, Milestone, Reach},
 };
 use flow_rows::{TokenRow, TokensReader};
 
 pub use self::{
     config::{
         BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Method, MethodConfig, OptimConfig, Positive,
-        SftConfig, Targets,
+        Resume, SftConfig, Targets,
     },
     order::Order,
     replay::{Replay, Replayed, replay},
@@ -32,7 +34,7 @@ pub use self::{
 };
 use crate::{
     Adapter, Network, Opened, base,
-    checkpoint::{CheckpointError, Checkpoints},
+    checkpoint::{Checkpoint, CheckpointError, Cursor},
     device,
     schedule::Schedule,
 };
@@ -60,6 +62,10 @@ impl Stage for Sft {
 
     fn resources(_: &SftConfig) -> Resources {
         Resources::all_cpus()
+    }
+
+    fn horizon(config: &SftConfig) -> Option<Horizon> {
+        Some(horizon::of(config))
     }
 
     fn run(config: &SftConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
@@ -108,9 +114,8 @@ struct Run {
     schedule: Schedule,
     steps: u64,
     micro: usize,
-    every: u64,
     seed: u64,
-    checkpoints: Checkpoints,
+    checkpoint: CheckpointConfig,
 }
 
 impl Run {
@@ -124,9 +129,8 @@ impl Run {
             schedule: Schedule::new(&config.optim.schedule, config.optim.lr.get(), steps),
             steps,
             micro: config.batch.micro.get() as usize,
-            every: u64::from(config.checkpoint.every_steps.get()),
             seed,
-            checkpoints: Checkpoints::new(cx.scratch().join("checkpoints"), config.checkpoint.keep.get() as usize),
+            checkpoint: config.checkpoint,
         }
     }
 
@@ -141,17 +145,14 @@ impl Run {
         }
     }
 
-    /// Goes on from the newest checkpoint to the last step.
+    /// Goes on from the farthest checkpoint to the last step.
     fn train(&self, trainer: &mut Trainer<'_>, tokens: &TokensReader, cx: &StageContext<'_>) -> Result<(), StageError> {
-        if let Some(checkpoint) = self.checkpoints.latest()? {
-            trainer.restore(checkpoint)?;
-            tracing::info!(step = trainer.steps(), "Resumed from a checkpoint.");
-        }
+        self.resume(trainer, cx)?;
         let mut speed = Speed::new();
         let mut epoch = Epoch::default();
         while trainer.steps() < self.steps {
             if let Err(stop) = cx.check_cancelled() {
-                self.checkpoints.save(&trainer.checkpoint())?;
+                self.save(trainer, cx)?;
                 return Err(stop);
             }
             let rows = epoch.rows(&self.order, trainer.steps()).iter().map(|&row| tokens.get(row));
@@ -159,13 +160,55 @@ impl Run {
             let record = trainer.step(&rows)?;
             let note = format!("loss {:.3} · {:.0} tok/s", record.loss, speed.after(&rows));
             cx.progress_note(trainer.steps(), Some(self.steps), "steps", note);
-            // The last one too: a kill while the validation rows are scored costs no step.
-            if trainer.steps().is_multiple_of(self.every) || trainer.steps() == self.steps {
-                self.checkpoints.save(&trainer.checkpoint())?;
+            if self.saves_at(trainer.steps()) {
+                self.save(trainer, cx)?;
             }
         }
-        cx.measure("volatile.tokens_per_second", speed.overall());
+        if speed.tokens > 0 {
+            cx.measure("volatile.tokens_per_second", speed.overall());
+        }
         Ok(())
+    }
+
+    /// Whether a checkpoint is due: regularly, at the end, and where the learning rate begins to depend on the end.
+    fn saves_at(&self, step: u64) -> bool {
+        let every = u64::from(self.checkpoint.every_steps.get());
+        step.is_multiple_of(every) || step == self.steps || step == self.schedule.shared()
+    }
+
+    fn resume(&self, trainer: &mut Trainer<'_>, cx: &StageContext<'_>) -> Result<(), StageError> {
+        let Some(keeper) = cx.keeper().filter(|_| self.checkpoint.resume != Resume::Never) else { return Ok(()) };
+        let reach = Reach { total: self.steps, shared: self.schedule.shared() };
+        let found = keeper.resume(reach, &mut |milestone, folder| {
+            let (checkpoint, cursor) = Checkpoint::read(folder).map_err(|error| error.to_string())?;
+            if cursor != self.cursor(milestone.step) {
+                return Err("its place in the data is another one".to_owned());
+            }
+            trainer.restore(checkpoint).map_err(|error| error.to_string())
+        })?;
+        if let Some(Milestone { step, .. }) = found {
+            tracing::info!(step, "Resumed from a checkpoint.");
+        }
+        Ok(())
+    }
+
+    fn save(&self, trainer: &Trainer<'_>, cx: &StageContext<'_>) -> Result<(), StageError> {
+        let Some(keeper) = cx.keeper() else { return Ok(()) };
+        let (step, folder) = (trainer.steps(), cx.scratch().join("checkpoint"));
+        trainer.checkpoint().write(&folder, &self.cursor(step))?;
+        let epochs = step.div_ceil(self.order.steps_per_epoch().max(1));
+        let milestone = Milestone {
+            step,
+            total: self.steps,
+            position: [(horizon::EPOCHS.to_owned(), epochs), (horizon::STEPS.to_owned(), step)].into(),
+            shared: step <= self.schedule.shared(),
+        };
+        keeper.save(&milestone, &folder, self.checkpoint.keep.get() as usize)
+    }
+
+    fn cursor(&self, step: u64) -> Cursor {
+        let row = self.order.window(step).start as u64;
+        Cursor { step, epoch: self.order.epoch(step), row, rows: self.order.rows() as u64, seed: self.seed }
     }
 }
 

@@ -101,6 +101,35 @@ fn a_training_stage_stopped_anywhere_ends_with_the_same_bytes() {
     }
 }
 
+/// Twenty rows in steps of eight: three steps an epoch.
+#[test]
+fn more_epochs_go_on_where_fewer_ended_and_end_with_the_same_bytes() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(20));
+    let train = |name: &str, epochs: u32, schedule: &Value| {
+        let optim = json!({"lr": 0.01, "schedule": schedule});
+        let log = Log::default();
+        let changes = json!({"duration": {"epochs": epochs}, "method": {"rank": 4, "dropout": 0.1}, "optim": optim});
+        sft(&bench, name, &changes, &log).unwrap();
+        log.seen.into_inner()
+    };
+    for (schedule, taken) in [
+        (json!({"name": "constant_with_warmup", "warmup": 2}), 6),
+        // The last three of fifteen steps fall; those of nine begin to fall after the seventh.
+        (json!({"name": "wsd", "warmup": 2, "decay": "20%"}), 8),
+        (json!({"name": "constant", "warmup": "5%"}), 15),
+        (json!({"name": "cosine", "warmup": 2}), 15),
+    ] {
+        let (short, straight) = (format!("grown-{}", schedule["name"]), format!("straight-{}", schedule["name"]));
+        assert_eq!(train(&short, 3, &schedule), 9);
+        assert_eq!(train(&short, 5, &schedule), taken, "{schedule}");
+        assert_eq!(train(&straight, 5, &schedule), 15);
+        for output in ["adapter", "report"] {
+            assert!(bench.bytes(&format!("{short}.{output}")) == bench.bytes(&format!("{straight}.{output}")), "{schedule}");
+        }
+    }
+}
+
 #[test]
 fn tokens_are_the_same_twice_and_rows_without_an_answer_are_left_out() {
     let bench = Bench::new();

@@ -3,7 +3,7 @@
 use clap::Args;
 use flow_engine::{
     history::{Edit, Estimate, Range, edits},
-    run::{Forecast, Preimages, Preview, Reason, preview},
+    run::{Forecast, Outlook, Preimages, Preview, Reason, preview},
     store::Store,
 };
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::{
     args::WorkflowArgs,
     history::short,
     reason,
-    text::{Cell, Grid, bytes, duration, push},
+    text::{Cell, Grid, bytes, duration, push, wrap},
     ui::{Tone, Ui},
 };
 
@@ -74,7 +74,7 @@ fn text(previews: &[Preview], store: &Store, ui: Ui) -> String {
             Cell::plain(why),
         ]);
     }
-    format!("{}\n  {}\n", grid.render(ui.out, ui.width), total(previews))
+    format!("{}{}\n  {}\n", grid.render(ui.out, ui.width), beginnings(previews, ui), total(previews))
 }
 
 fn forecast(forecast: &Forecast, store: &Store) -> (Tone, &'static str, &'static str, String) {
@@ -85,6 +85,29 @@ fn forecast(forecast: &Forecast, store: &Store) -> (Tone, &'static str, &'static
         Forecast::Skip => (Tone::Quiet, "–", "skipped", "its `if:` is false, or what it reads is skipped".to_owned()),
         Forecast::Fetch { source } => (Tone::Good, "↓", "would run", format!("after fetching {source}")),
         Forecast::Fail { error } => (Tone::Bad, "✗", "would fail", error.to_string()),
+    }
+}
+
+/// Where stages with checkpoints would begin, a paragraph each: the reason is worth more than a cell can show.
+fn beginnings(previews: &[Preview], ui: Ui) -> String {
+    let mut out = String::new();
+    for preview in previews {
+        let Some(outlook) = &preview.outlook else { continue };
+        let text = format!("{} {}", preview.stage, beginning(outlook));
+        for (number, line) in wrap(&text, ui.width.saturating_sub(4)).into_iter().enumerate() {
+            let indent = if number == 0 { "\n  " } else { "    " };
+            push(&mut out, format_args!("{indent}{line}\n"));
+        }
+    }
+    out
+}
+
+fn beginning(outlook: &Outlook) -> String {
+    match outlook {
+        Outlook::FromStep { step } => format!("goes on from step {step}"),
+        Outlook::Anew { step, because, help } => {
+            format!("starts anew, not from step {step} of a run of another length: {because} ({help})")
+        }
     }
 }
 
@@ -240,7 +263,7 @@ mod tests {
             basis: Basis::Stage,
             rows: None,
         });
-        Preview { stage: "s".into(), kind: "k".into(), key: None, forecast, cost, preimage: None }
+        Preview { stage: "s".into(), kind: "k".into(), key: None, forecast, cost, preimage: None, outlook: None }
     }
 
     #[test]

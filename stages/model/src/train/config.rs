@@ -251,13 +251,29 @@ pub struct MemoryConfig {
 pub struct CheckpointConfig {
     /// Optimizer steps between two checkpoints.
     pub every_steps: NonZeroU32,
-    /// Checkpoints kept.
+    /// Checkpoints kept while training; its end is kept beyond it.
     pub keep: NonZeroU32,
+    /// What a run may go on from.
+    pub resume: Resume,
+}
+
+/// What training goes on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// From a checkpoint that this very training would have passed: its own, or one of a shorter or longer training under a
+    /// schedule that does not look ahead.
+    #[default]
+    Auto,
+    /// From any shorter training that differs only in its length, although another schedule made it.
+    Prefix,
+    /// From nothing.
+    Never,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_steps: count(10), keep: count(2) }
+        Self { every_steps: count(10), keep: count(2), resume: Resume::default() }
     }
 }
 

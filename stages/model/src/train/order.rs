@@ -18,6 +18,11 @@ impl Order {
         Self { rows, global: global.max(1), seed }
     }
 
+    /// Rows of one epoch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Optimizer steps of one epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.rows.div_ceil(self.global) as u64

@@ -6,7 +6,10 @@ use flow_engine::{
 };
 
 use super::{Run, SftConfig, Trainer, validation::Validation};
-use crate::checkpoint::StepRecord;
+use crate::{
+    checkpoint::StepRecord,
+    schedule::{ScheduleConfig, Shape},
+};
 
 /// Steps averaged for the first and the last loss.
 const ENDS: usize = 5;
@@ -70,12 +73,17 @@ fn settings(config: &SftConfig, run: &Run) -> Table {
         format!("betas {beta1}, {beta2}, eps {}, decay {}", optim.eps.get(), optim.weight_decay.get()),
     ]);
     table.row(["learning rate".to_owned(), optim.lr.get().to_string()]);
-    table.row(["schedule".to_owned(), format!("{:?}, warm-up {}", optim.schedule.name, optim.schedule.warmup).to_lowercase()]);
+    table.row(["schedule".to_owned(), schedule(&optim.schedule)]);
     table.row(["longest gradient".to_owned(), clip]);
     table.row(["rows per step".to_owned(), config.batch.global.to_string()]);
     table.row(["steps per epoch".to_owned(), run.order.steps_per_epoch().to_string()]);
     table.row(["seed".to_owned(), run.seed.to_string()]);
     table
+}
+
+fn schedule(schedule: &ScheduleConfig) -> String {
+    let decay = if schedule.name == Shape::Wsd { format!(", decay {}", schedule.decay) } else { String::new() };
+    format!("{}, warm-up {}{decay}", schedule.name, schedule.warmup)
 }
 
 fn curve(title: &str, y: &str, points: Vec<(f64, f64)>) -> Plot {

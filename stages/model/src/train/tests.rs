@@ -10,10 +10,10 @@ use super::{Recompute, TrainError, Trainer, TrainerOptions, mean_loss};
 use crate::{
     Adapter, LoraConfig, ModelConfig, Network, Padding, Target,
     batch::supervised,
-    checkpoint::Checkpoints,
+    checkpoint::{Checkpoint, Cursor},
     optimizer::{AdamWConfig, BelowOne},
     rng::Rng,
-    schedule::{Schedule, ScheduleConfig, Shape, Warmup},
+    schedule::{Portion, Schedule, ScheduleConfig, Shape},
     weights::config::tests::tiny,
 };
 
@@ -57,7 +57,7 @@ fn adapter(dropout: f64) -> Adapter {
 }
 
 fn options(micro: usize, rate: f64, steps: u64) -> TrainerOptions {
-    let shape = ScheduleConfig { name: Shape::Cosine, warmup: Warmup::Steps(2) };
+    let shape = ScheduleConfig { name: Shape::Cosine, warmup: Portion::Steps(2), ..ScheduleConfig::default() };
     TrainerOptions {
         adamw: AdamWConfig { betas: [BelowOne::of(0.9), BelowOne::of(0.999)], eps: 1e-8, weight_decay: 0.01 },
         schedule: Schedule::new(&shape, rate, steps),
@@ -152,13 +152,13 @@ fn a_run_stopped_at_any_step_ends_with_the_same_bits() {
 
     for stop in 1..batches.len() {
         let folder = tempfile::tempdir().unwrap();
-        let checkpoints = Checkpoints::new(folder.path(), 1);
+        let cursor = Cursor { step: stop as u64, epoch: 0, row: 3 * stop as u64, rows: 12, seed: 5 };
         let mut first = start();
         batches.iter().take(stop).for_each(|batch| _ = first.step(batch).unwrap());
-        checkpoints.save(&first.checkpoint()).unwrap();
+        first.checkpoint().write(folder.path(), &cursor).unwrap();
 
         let mut second = start();
-        second.restore(checkpoints.latest().unwrap().unwrap()).unwrap();
+        second.restore(Checkpoint::read(folder.path()).unwrap().0).unwrap();
         batches.iter().skip(stop).for_each(|batch| _ = second.step(batch).unwrap());
         assert_eq!(second.history(), straight.history(), "stopped after step {stop}");
         assert_eq!(bits(second.adapter()), bits(straight.adapter()), "stopped after step {stop}");

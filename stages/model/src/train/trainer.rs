@@ -9,7 +9,7 @@ use super::step::{self, Pass, Recompute};
 use crate::{
     Adapter, Dropout, Network,
     batch::{self, Batch},
-    checkpoint::{Checkpoint, HostTensor, StepRecord},
+    checkpoint::{Checkpoint, HostTensor, PARAMETER, StepRecord},
     optimizer::{AdamW, AdamWConfig, Gradients, Moments, Update, clip_factor},
     rng::Rng,
     schedule::Schedule,
@@ -243,7 +243,7 @@ pub(super) fn mean_loss_watched<E>(
 }
 
 fn parameter_key(name: &str) -> String {
-    format!("parameter/{name}")
+    format!("{PARAMETER}{name}")
 }
 
 fn moment_keys(name: &str) -> [String; 2] {

@@ -12,6 +12,7 @@ use std::{
 use flow_engine::{
     Digest, Seed, SourceRef, Stage, StageContext, StageError,
     context::{BoundInput, Invocation, Progress, Reporter, Site},
+    horizon::{Keeper, Milestone, OpenCheckpoint, Reach},
     source::SourceFile,
 };
 use flow_model::{Checkpoint, ModelConfig, weights::save_folder};
@@ -143,6 +144,51 @@ impl Reporter for Log {
     }
 }
 
+/// The log of a run with its checkpoints, as an engine would keep them: one folder a step, never pruned.
+struct Kept<'a> {
+    log: &'a Log,
+    folder: PathBuf,
+}
+
+impl Reporter for Kept<'_> {
+    fn progress(&self, progress: &Progress) {
+        self.log.progress(progress);
+    }
+
+    fn metric(&self, name: &str, value: f64) {
+        Reporter::metric(self.log, name, value);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.log.cancelled()
+    }
+
+    fn keeper(&self) -> Option<&dyn Keeper> {
+        Some(self)
+    }
+}
+
+impl Keeper for Kept<'_> {
+    fn resume(&self, reach: Reach, open: OpenCheckpoint<'_>) -> Result<Option<Milestone>, StageError> {
+        let folders = std::fs::read_dir(&self.folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let read = |folder: PathBuf| -> (Milestone, PathBuf) {
+            (serde_json::from_slice(&std::fs::read(folder.with_extension("json")).unwrap()).unwrap(), folder)
+        };
+        let mut found: Vec<_> = folders.filter(|path| path.is_dir()).map(read).collect();
+        found.retain(|(at, _)| at.step <= reach.total && (at.total == reach.total || at.shared && at.step <= reach.shared));
+        found.sort_by_key(|(at, _)| std::cmp::Reverse(at.step));
+        Ok(found.into_iter().find(|(at, folder)| open(at, folder).is_ok()).map(|(at, _)| at))
+    }
+
+    fn save(&self, milestone: &Milestone, folder: &Path, _: usize) -> Result<(), StageError> {
+        let place = self.folder.join(format!("{:06}-of-{}", milestone.step, milestone.total));
+        std::fs::create_dir_all(&self.folder)?;
+        drop(std::fs::remove_dir_all(&place));
+        std::fs::rename(folder, &place)?;
+        std::fs::write(place.with_extension("json"), serde_json::to_vec(milestone).unwrap()).map_err(StageError::from)
+    }
+}
+
 impl Bench {
     pub(crate) fn new() -> Self {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
@@ -154,7 +200,8 @@ impl Bench {
         self.folder.path().join(name)
     }
 
-    /// Runs a stage as attempt `name`: its outputs are `name.port`, its scratch folder `name.scratch`.
+    /// Runs a stage as attempt `name`: its outputs are `name.port`, its scratch folder `name.scratch`, and its checkpoints
+    /// lie in `name.checkpoints`.
     pub(crate) fn run<S: Stage>(
         &self,
         name: &str,
@@ -184,7 +231,8 @@ impl Bench {
             ancestors: Vec::new(),
             workflow: "test".to_owned(),
         };
-        S::run(&config, &mut StageContext::new(&invocation, log))
+        let kept = Kept { log, folder: self.path(&format!("{name}.checkpoints")) };
+        S::run(&config, &mut StageContext::new(&invocation, &kept))
     }
 
     fn resolve(&self, source: &SourceRef) -> (String, Vec<SourceFile>) {
