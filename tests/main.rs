@@ -6,11 +6,13 @@ mod cache;
 mod errors;
 mod fixtures;
 mod generated;
+mod golden;
 mod hub;
 mod recovery;
 mod referees;
 mod run;
 mod support;
+mod trajectory;
 mod workflows;
 
 use std::{collections::BTreeSet, fs};
