@@ -209,15 +209,16 @@ impl<'a> Judge<'a> {
         Some(Undeclared { what: What::Program, advice: format!("tools: [{name}]"), name })
     }
 
-    /// The folder of packages that a file of the toolchain belongs to.
+    /// The folder of packages that a loaded file belongs to. Every start of Python looks through `.pth` files there.
     fn packages(&self, real: &Path) -> Option<Undeclared> {
-        let folder =
-            real.ancestors().find(|folder| folder.file_name().is_some_and(|name| PACKAGES.iter().any(|one| name == *one)))?;
-        if folder == real || self.declared.iter().any(|declared| declared.starts_with(folder)) {
+        let is_packages = |folder: &&Path| folder.file_name().is_some_and(|name| PACKAGES.iter().any(|one| name == *one));
+        let folder = real.ancestors().skip(1).find(is_packages)?;
+        let start_up = real.is_dir() || real.extension().is_some_and(|end| end == "pth");
+        if start_up || self.declared.iter().any(|declared| declared.starts_with(folder)) {
             return None;
         }
         let name = folder.display().to_string();
-        Some(Undeclared { what: What::Packages, advice: format!("external: [\"{name}/*.dist-info/RECORD\"]"), name })
+        Some(Undeclared { what: What::Packages, advice: format!("external: [\"{name}/*-info\"]"), name })
     }
 
     /// The line that would declare a file.
