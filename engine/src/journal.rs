@@ -108,6 +108,8 @@ fn must_last(event: &Event) -> bool {
         | Event::StageWaiting { .. }
         | Event::StageCached { .. }
         | Event::StageStarted { .. }
+        | Event::StageLost { .. }
+        | Event::StageTainted { .. }
         | Event::StageRetried { .. }
         | Event::StageSkipped { .. }
         | Event::StageJudged { .. }

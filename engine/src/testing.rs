@@ -31,6 +31,8 @@ pub fn toys() -> StageRegistry {
         .with::<Pinned>()
         .with::<Publish>()
         .with::<Walk>()
+        .with::<Scribble>()
+        .with::<Linger>()
 }
 
 /// Writes a text.
@@ -339,6 +341,75 @@ impl Stage for Publish {
         std::fs::create_dir_all(&cx.site().registry)?;
         std::fs::copy(cx.input("in")?, cx.site().registry.join(&config.name))?;
         std::fs::write(cx.output("ref")?, &config.name).map_err(StageError::from)
+    }
+}
+
+/// Writes to its input.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScribbleConfig {
+    /// The file below the input, if that is a folder.
+    #[serde(default)]
+    pub file: String,
+}
+
+/// `toy/scribble`: a stage that breaks the rules: it appends to its input, whatever the file's mode says.
+pub struct Scribble;
+
+impl Stage for Scribble {
+    type Config = ScribbleConfig;
+    const KIND: &'static str = "toy/scribble";
+    const REVISION: u32 = 1;
+
+    fn ports(_: &ScribbleConfig) -> Ports {
+        Ports::new().reads("in", ArtifactKind::Any).writes("out", ArtifactKind::File)
+    }
+
+    fn run(config: &ScribbleConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
+        use std::{io::Write, os::unix::fs::PermissionsExt};
+        let input = cx.input("in")?;
+        let path = if config.file.is_empty() { input.to_owned() } else { input.join(&config.file) };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+        std::fs::File::options().append(true).open(&path)?.write_all(b"!")?;
+        std::fs::write(cx.output("out")?, "scribbled\n").map_err(StageError::from)
+    }
+}
+
+/// Reads files slowly.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LingerConfig {
+    /// A pattern of files.
+    pub files: String,
+    /// How long it stays after it has read them.
+    #[serde(default)]
+    pub millis: u64,
+}
+
+/// `toy/linger`: reads files, says so, stays for a while, and writes what it read to `out`.
+pub struct Linger;
+
+impl Stage for Linger {
+    type Config = LingerConfig;
+    const KIND: &'static str = "toy/linger";
+    const REVISION: u32 = 1;
+
+    fn ports(_: &LingerConfig) -> Ports {
+        Ports::new().writes("out", ArtifactKind::File)
+    }
+
+    fn sources(config: &LingerConfig) -> Vec<SourceRef> {
+        vec![SourceRef::Files(config.files.clone())]
+    }
+
+    fn run(config: &LingerConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
+        let mut content = Vec::new();
+        for file in cx.source(&config.files)? {
+            content.extend(std::fs::read(&file.path)?);
+        }
+        cx.progress(1, Some(1), "files");
+        thread::sleep(Duration::from_millis(config.millis));
+        std::fs::write(cx.output("out")?, content).map_err(StageError::from)
     }
 }
 

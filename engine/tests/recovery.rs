@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fs, process::Command, time::Duration};
 
 use flow_engine::{
     run::{Event, History, Hit, Outcome, StageStatus},
-    store::failpoint::{COMMIT_SITES, VARIABLE},
+    store::{
+        Depth, Store,
+        failpoint::{COMMIT_SITES, VARIABLE},
+    },
 };
 use serde_json::{Value, json};
 use support::{Lab, Witness, digests, stage, stage_digests};
@@ -119,6 +122,31 @@ fn a_crash_at_every_step_of_a_commit_leaves_a_run_that_ends_the_same() {
         let resumed = lab.resume();
         assert_eq!(resumed.outcome, Outcome::Succeeded, "{site}");
         assert_eq!(digests(&resumed), undisturbed, "{site}");
+    }
+}
+
+/// A broken or full disk at any step is told and costs nothing that was finished.
+#[test]
+fn a_disk_that_fails_at_any_step_of_a_commit_loses_nothing() {
+    let undisturbed = digests(&Lab::new().run(&chain(1, 0)));
+    for (site, action) in COMMIT_SITES.into_iter().zip(["eio", "enospc"].into_iter().cycle()) {
+        let lab = Lab::new();
+        lab.write(&chain(1, 0));
+        let status = lab.engine(None, &[(VARIABLE, &format!("{site}:{action}"))]).wait().unwrap();
+        // What is recorded counts, and a disk that is full only once is enough for the second try.
+        let expected = site == "commit-7-recorded" || (site, action) == ("commit-6-node", "enospc");
+        assert_eq!(status.success(), expected, "{site}:{action}");
+        if site.starts_with("commit-4") {
+            let failed = History::of(&lab.project()).load(lab.latest()).unwrap();
+            let told = failed.stages.iter().find_map(|stage| stage.error.clone()).unwrap();
+            let full = told.message.contains("disk is full") && told.help.clone().unwrap().contains("flow gc");
+            let broken = told.causes.iter().any(|cause| cause.contains("Input/output error"));
+            assert_eq!((full, broken), (action == "enospc", action == "eio"), "{told:?}");
+        }
+        let resumed = lab.resume();
+        assert_eq!(resumed.outcome, Outcome::Succeeded, "{site}:{action}");
+        assert_eq!(digests(&resumed), undisturbed, "{site}:{action}");
+        assert!(Store::open(&lab.store).unwrap().verify(Depth::Full).unwrap().is_clean());
     }
 }
 

@@ -402,10 +402,11 @@ fn the_collector_keeps_what_runs_refer_to_and_frees_the_rest() {
     let store = Store::open(&lab.store).unwrap();
     let now = Duration::ZERO;
     let referenced = History::referenced_in(&store).unwrap();
-    let kept = store.collect(&GcOptions { referenced, older_than: now, grace: now }).unwrap();
+    let eager = GcOptions { older_than: now, grace: now, ..GcOptions::default() };
+    let kept = store.collect(&GcOptions { referenced, ..eager.clone() }).unwrap();
     assert_eq!(kept.results, 0);
     assert_eq!(lab.run(&pair("abc", 1, ",")).cached(), 2);
-    let swept = store.collect(&GcOptions { referenced: std::collections::BTreeSet::new(), older_than: now, grace: now }).unwrap();
+    let swept = store.collect(&eager).unwrap();
     assert_eq!(swept.results, 2);
     assert!(!store.cas().path(&stage(&first, "first").outputs["out"].digest).exists());
     let again = lab.run(&pair("abc", 1, ","));

@@ -104,6 +104,7 @@ pub(crate) enum Command {
     Man(commands::man::ManArgs),
     Export(commands::export::ExportArgs),
     Replay(commands::replay::ReplayArgs),
+    Cache(commands::cache::CacheArgs),
     Completions(commands::completions::CompletionsArgs),
     #[command(hide = true)]
     ExecStage(commands::exec_stage::ExecStageArgs),
@@ -118,7 +119,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Hand on", &["export", "replay"]),
     ("Use a model", &["chat", "generate", "serve", "models"]),
     ("Look up", &["stages", "schema", "completions", "man"]),
-    ("Tidy up", &["gc", "doctor"]),
+    ("Tidy up", &["gc", "cache", "doctor"]),
 ];
 
 const EXAMPLES: &str = "\

@@ -17,10 +17,12 @@ use tokio::{
 use super::{
     event::Event,
     executor::{Shared, Stop},
+    inputs::LostInput,
     runner::exit,
     segment::{Segment, SegmentReader},
     session,
     spec::AttemptSpec,
+    taint::Tainted,
 };
 use crate::{
     StageError, StageErrorKind,
@@ -37,6 +39,10 @@ pub(crate) enum AttemptEnd {
     Failed(StageError, Blame),
     /// It stopped at a safe point, or was killed, because the run is to end.
     Interrupted,
+    /// Its result belongs to this run only: sources changed meanwhile.
+    Tainted(Box<Tainted>),
+    /// Inputs are missing or damaged.
+    Lost(Vec<LostInput>),
     /// Somebody else took the work over.
     Fenced,
 }
@@ -60,6 +66,13 @@ enum Asked {
     TimedOut,
 }
 
+/// The last words of a runner.
+#[derive(Default)]
+struct Told {
+    failure: Option<StageError>,
+    lost: Vec<LostInput>,
+}
+
 pub(crate) struct Attempt<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) spec: &'a AttemptSpec,
@@ -76,9 +89,10 @@ impl Attempt<'_> {
         };
         let spec = self.spec;
         // The runner does both itself, unless it was killed.
-        if let Err(error) = self.shared.store.reservations().release(&spec.key, &spec.owner.token) {
+        if let Err(error) = self.shared.store.reservations().release(&spec.key, &spec.owner) {
             tracing::warn!(%error, "Could not give a reservation back.");
         }
+        self.shared.store.forget(&spec.owner.token);
         if let Err(error) = remove_all(&self.shared.store.temporary(&spec.owner.token)) {
             tracing::warn!(%error, "Could not remove a temporary folder.");
         }
@@ -87,12 +101,9 @@ impl Attempt<'_> {
 
     fn spawn(&self) -> Result<Child, StageError> {
         let directory = &self.spec.owner.directory;
-        // After a power loss the journal may have forgotten an attempt of this number.
-        remove_all(directory)?;
-        fs::create_dir_all(directory)?;
         let bytes = serde_json::to_vec_pretty(self.spec)
             .map_err(|error| StageError::internal("cannot describe the attempt").because(&error))?;
-        let place = AttemptSpec::place(directory);
+        let place = self.spec.place();
         fs::write(&place, bytes)?;
         let runner = &self.shared.runner;
         Command::new(&runner.program)
@@ -118,20 +129,20 @@ impl Attempt<'_> {
         let begun = Instant::now();
         let mut asked = Asked::Nothing;
         let mut reader = SegmentReader::new(&self.spec.owner.directory);
-        let mut failure = None;
+        let mut told = Told::default();
         let mut tick = tokio::time::interval(TICK);
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status,
-                _ = tick.tick() => self.relay(&mut reader, &mut failure),
+                _ = tick.tick() => self.relay(&mut reader, &mut told),
                 changed = stop.changed() => if changed.is_err() { stop = self.shared.stop.clone() },
             }
             asked = self.press(pid, begun, (asked, *stop.borrow()));
         };
         session::sweep(pid);
-        self.relay(&mut reader, &mut failure);
+        self.relay(&mut reader, &mut told);
         match status {
-            Ok(status) => self.conclude(status, asked, failure),
+            Ok(status) => self.conclude(status, asked, told),
             Err(error) => AttemptEnd::Failed(StageError::resource("cannot wait for the process").because(&error), Blame::Machine),
         }
     }
@@ -159,21 +170,26 @@ impl Attempt<'_> {
         asked
     }
 
-    fn relay(&self, reader: &mut SegmentReader, failure: &mut Option<StageError>) {
+    fn relay(&self, reader: &mut SegmentReader, told: &mut Told) {
         for segment in reader.poll() {
             match segment {
                 Segment::Progress(progress) => self.shared.send_progress(&self.spec.owner.stage, None, progress),
-                Segment::Failed { error } => *failure = Some(error),
+                Segment::Failed { error } => told.failure = Some(error),
+                Segment::Lost { inputs } => told.lost = inputs,
                 Segment::Metric { .. } | Segment::Committed | Segment::Unknown => {}
             }
         }
     }
 
-    fn conclude(&self, status: ExitStatus, asked: Asked, failure: Option<StageError>) -> AttemptEnd {
+    fn conclude(&self, status: ExitStatus, asked: Asked, told: Told) -> AttemptEnd {
         match self.shared.store.actions().peek(&self.spec.key) {
             // What was recorded counts, however the process ended.
             Ok(Some(result)) => return AttemptEnd::Committed(Box::new(result)),
-            Ok(None) => {}
+            Ok(None) => {
+                if let Some(tainted) = Tainted::left_by(self.spec) {
+                    return AttemptEnd::Tainted(Box::new(tainted));
+                }
+            }
             Err(error) => return AttemptEnd::Failed(error.into(), Blame::Machine),
         }
         match asked {
@@ -182,8 +198,9 @@ impl Attempt<'_> {
             Asked::Nothing => {}
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
-        match (code, failure) {
+        match (code, told.failure) {
             (Some(exit::FENCED), _) => AttemptEnd::Fenced,
+            (Some(exit::LOST), _) => AttemptEnd::Lost(told.lost),
             // Somebody else asked it to stop; it can go on from its last safe point.
             (Some(exit::STOPPED), _) => AttemptEnd::Failed(StageError::cancelled(), Blame::Machine),
             (_, Some(error)) if error.kind == StageErrorKind::Resource => AttemptEnd::Failed(error, Blame::Machine),

@@ -1,5 +1,7 @@
 //! The select loop: the only owner of the run's state. Tasks report to it by messages; observers watch it.
 
+mod rewind;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -10,6 +12,8 @@ use std::{
 use jiff::Timestamp;
 use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
 use tokio::sync::{Semaphore, mpsc, watch};
+
+use rewind::Rewinds;
 
 use super::{
     AskRequest, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary, StageStatus, approval,
@@ -65,6 +69,7 @@ pub(crate) struct Dispatcher {
     readings: BTreeMap<String, Reading>,
     parked: BTreeMap<NodeIndex, (StageWork, Parked)>,
     unseen: BTreeSet<String>,
+    rewinds: Rewinds,
     reports: BTreeMap<String, BTreeMap<String, PathBuf>>,
     begun: Instant,
 }
@@ -78,9 +83,10 @@ impl Dispatcher {
         observers: Vec<Box<dyn Observer>>,
     ) -> Result<Self, RunError> {
         check_approvals(&plan, &options.approve)?;
-        let store = Store::open(&project.site.store)?;
+        let store = Store::open_writable(&project.site.store)?;
+        let lease = store.lease(&format!("run-{}", ulid::Ulid::new()))?;
         std::fs::create_dir_all(&project.state).map_err(StoreError::io("create", &project.state))?;
-        store.register(&project.state)?;
+        store.register(&project.state, &project.site.registry)?;
         let index = StatIndex::open(&project.state.join("state"))?;
         let (rank, missing) = (ranks(&plan), predecessors(&plan));
         let standing = vec![Standing::Open; plan.graph.node_count()];
@@ -96,6 +102,8 @@ impl Dispatcher {
             store,
             index,
             lineage: Lineage::default(),
+            lease,
+            company: options.company,
             runner: options.runner,
             grace: options.grace,
             cpus: options.cpus,
@@ -123,6 +131,7 @@ impl Dispatcher {
             readings: BTreeMap::new(),
             parked: BTreeMap::new(),
             unseen: opened.unseen,
+            rewinds: Rewinds::default(),
             reports: BTreeMap::new(),
             begun: Instant::now(),
             shared,
@@ -194,7 +203,7 @@ impl Dispatcher {
     fn publish(&mut self, entry: &Entry) -> Result<(), RunError> {
         self.journal.append(entry)?;
         if matches!(entry.event, Event::StageSucceeded { .. }) {
-            failpoint::reach("commit-8-journaled");
+            failpoint::reach("commit-8-journaled").map_err(StoreError::io("go on after", self.shared.paths.directory()))?;
         }
         for observer in &mut self.observers {
             observer.event(entry, &self.state);
@@ -288,6 +297,7 @@ impl Dispatcher {
         match end {
             StageEnd::Done(done) => self.done(node, *done)?,
             StageEnd::Failed => self.close(node, Standing::Blocked, "failed"),
+            StageEnd::Lost(inputs) => self.rewind(node, &inputs)?,
             StageEnd::Parked(parked) => {
                 if self.approve.remove(&self.name(node)) {
                     let decision = Decision {
@@ -337,11 +347,19 @@ impl Dispatcher {
 
     /// Settles a stage for those after it, and queues the ones that waited only for it.
     fn close(&mut self, node: NodeIndex, standing: Standing, status: &str) {
+        let again = self.rewinds.made(node);
         if let Some(slot) = self.standing.get_mut(node.index()) {
             *slot = standing;
         }
         let metrics = self.finished.get(&node).map(|finished| finished.result.metrics.clone()).unwrap_or_default();
         self.readings.insert(self.name(node), Reading { status: status.to_owned(), metrics });
+        if let Some(consumers) = again {
+            // Everybody after it has counted it already.
+            for consumer in consumers {
+                self.queue(consumer);
+            }
+            return;
+        }
         let plan = self.shared.plan.clone();
         for edge in plan.graph.edges_directed(node, Direction::Outgoing) {
             let Some(missing) = self.missing.get_mut(edge.target().index()) else { continue };

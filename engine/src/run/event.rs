@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     Artifact, ArtifactKind, Digest, StageError,
     context::{Decision, Progress},
-    store::{Owner, Supply},
+    store::{Flaw, Owner, Supply},
 };
 
 /// The name of one run: a ULID, so names sort by time of creation.
@@ -272,6 +272,27 @@ pub enum Event {
         /// Wait before the next.
         wait_seconds: f64,
     },
+    /// What it gave before is missing or damaged in the store, so that it runs again.
+    StageLost {
+        /// The stage.
+        stage: String,
+        /// Its action key.
+        key: Digest,
+        /// The object.
+        digest: Digest,
+        /// What is wrong with it.
+        reason: String,
+        /// The stage that found it out while it read the object; none when it was found before anything ran.
+        #[serde(default)]
+        found_by: Option<String>,
+    },
+    /// Sources changed while it read them: its result is used by this run and not recorded under its key.
+    StageTainted {
+        /// The stage.
+        stage: String,
+        /// The files.
+        changed: Vec<PathBuf>,
+    },
     /// Its outputs are committed. No more events of this stage follow but its gates.
     StageSucceeded {
         /// The stage.
@@ -341,6 +362,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// What a look into the store found out about a recorded result.
+    pub(crate) fn lost(stage: &str, key: Digest, flaw: &Flaw) -> Self {
+        Self::StageLost { stage: stage.to_owned(), key, digest: flaw.digest, reason: flaw.reason.clone(), found_by: None }
+    }
+
     /// The stage it is about.
     pub fn stage(&self) -> Option<&str> {
         match self {
@@ -355,6 +381,8 @@ impl Event {
             | Self::StageFailed { stage, .. }
             | Self::StageSkipped { stage, .. }
             | Self::StageJudged { stage, .. }
+            | Self::StageLost { stage, .. }
+            | Self::StageTainted { stage, .. }
             | Self::StageInterrupted { stage, .. } => Some(stage),
             Self::RunStarted { .. } | Self::RunResumed | Self::HookFired { .. } | Self::RunFinished { .. } | Self::Unknown => {
                 None

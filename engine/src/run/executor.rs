@@ -2,18 +2,20 @@
 //!
 //! The executor never talks to the world: everything goes to the dispatcher as a message.
 
+mod waiting;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::{
     RunId, RunPaths, RunnerProgram, approval,
-    attempt::{Attempt, AttemptEnd, TICK},
+    attempt::{Attempt, AttemptEnd},
     event::{Event, Hit, Reviewed, StageProgress},
+    inputs::LostInput,
     lineage::Lineage,
-    prepare::{self, Prepared, StageWork},
+    prepare::{self, Prepared, Recorded, StageWork},
     retries::Retries,
-    segment::{Segment, SegmentReader},
     session,
     spec::AttemptSpec,
 };
@@ -23,7 +25,10 @@ use crate::{
     history::keep_code,
     plan::{Plan, PlannedStage, mixed_seed},
     project::Project,
-    store::{ActionResult, Claim, Materialise, Owner, Process, SourceRequest, StatIndex, Store, Supply, remove_all},
+    store::{
+        ActionResult, Claim, Company, Lease, Materialise, Owner, Pin, Process, SourceRequest, StatIndex, Store, Supply,
+        failpoint, remove_all,
+    },
 };
 
 /// How urgently the run is to end.
@@ -46,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) index: StatIndex,
     pub(crate) lineage: Lineage,
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) company: Company,
     pub(crate) paths: RunPaths,
     pub(crate) runner: RunnerProgram,
     pub(crate) grace: Duration,
@@ -76,6 +83,8 @@ pub(crate) enum StageEnd {
     Failed,
     /// A person has to decide; the event was sent.
     Parked(Parked),
+    /// Inputs are missing or damaged; their producers have to run again.
+    Lost(Vec<LostInput>),
     /// The run is to end.
     Interrupted,
 }
@@ -200,7 +209,14 @@ impl Executor {
     async fn look_up(&self, prepared: &Arc<Prepared>) -> Result<Option<ActionResult>, StageError> {
         let key = prepared.key;
         self.blocking(move |shared, work| {
-            prepare::recorded(&shared.store, &shared.project.site, &shared.plan.graph[work.node], &key)
+            let planned = &shared.plan.graph[work.node];
+            // Before the look: from now on the collector keeps what is found.
+            shared.lease.pin([Pin::Result(key)])?;
+            let found = prepare::recorded(&shared.store, &shared.project.site, planned, &key)?;
+            if let Recorded::Lost(flaw) = &found {
+                shared.send(Event::lost(&planned.name, key, flaw));
+            }
+            Ok(found.result())
         })
         .await
     }
@@ -267,23 +283,28 @@ impl Executor {
     ) -> Result<Step, StageError> {
         let Some(permit) = self.admit().await else { return Ok(Step::End(StageEnd::Interrupted)) };
         let number = self.work.attempts + 1;
-        let owner = self.owner(number);
-        match self.shared.store.reservations().claim(&prepared.key, &owner)? {
-            Claim::Won { dead: None } => {}
-            Claim::Won { dead: Some(dead) } => self.clear_up(&dead),
+        let reservations = self.shared.store.reservations();
+        let owner = match reservations.claim(&prepared.key, self.owner(number), self.shared.company)? {
+            Claim::Won { owner, dead } => {
+                if let Some(dead) = &dead {
+                    self.clear_up(dead);
+                }
+                owner
+            }
             Claim::Held(holder) => {
                 // Another process has the machine's resources already.
                 drop(permit);
                 *hit = if holder.run == self.shared.run.to_string() { Hit::Recovered } else { Hit::Shared };
                 return self.wait_for(&prepared.key, holder).await;
             }
-        }
+        };
         let needed = self.confirm(prepared);
         if !matches!(needed, Ok(true)) {
             // Nobody may wait for work that is not done.
-            self.shared.store.reservations().release(&prepared.key, &owner.token)?;
+            reservations.release(&prepared.key, &owner)?;
             return needed.map(|_| Step::Again);
         }
+        let (number, owner) = self.number(owner)?;
         self.work.attempts = number;
         let spec = self.spec(prepared, owner, decision);
         let attempt = Attempt { shared: &self.shared, spec: &spec, number, timeout: self.planned().timeout };
@@ -311,22 +332,25 @@ impl Executor {
         if let Err(error) = remove_all(&self.shared.store.temporary(&dead.token)) {
             tracing::warn!(%error, "Could not remove what a killed attempt left.");
         }
+        self.shared.store.forget(&dead.token);
+    }
+
+    /// Gives the attempt a folder that no other attempt ever had: after a power loss the journal may have forgotten some.
+    fn number(&self, owner: Owner) -> Result<(u32, Owner), StageError> {
+        let number = self.shared.paths.begin_attempt(&owner.stage, self.work.attempts)?;
+        let directory = self.shared.paths.attempt(&owner.stage, number);
+        Ok((number, Owner { directory, ..owner }))
     }
 
     async fn settle(&mut self, prepared: &Arc<Prepared>, end: AttemptEnd, retries: &mut Retries) -> Result<Step, StageError> {
         match end {
-            AttemptEnd::Committed(result) => {
-                let done = self.done(prepared, *result, true).await?;
-                self.shared.send(Event::StageSucceeded {
-                    stage: self.name(),
-                    key: prepared.key,
-                    attempt: self.work.attempts,
-                    outputs: done.result.outputs.clone(),
-                    metrics: done.result.metrics.clone(),
-                    seconds: done.result.seconds,
-                });
-                Ok(Step::End(StageEnd::Done(Box::new(done))))
+            AttemptEnd::Committed(result) => self.succeed(prepared, *result).await,
+            AttemptEnd::Tainted(tainted) => {
+                self.shared.lease.pin(tainted.result.outputs.values().map(Pin::of))?;
+                self.shared.send(Event::StageTainted { stage: self.name(), changed: tainted.changed });
+                self.succeed(prepared, tainted.result).await
             }
+            AttemptEnd::Lost(inputs) => Ok(Step::End(StageEnd::Lost(inputs))),
             AttemptEnd::Interrupted => {
                 self.shared.send(Event::StageInterrupted { stage: self.name(), attempt: self.work.attempts });
                 Ok(Step::End(StageEnd::Interrupted))
@@ -337,6 +361,19 @@ impl Executor {
                 _ => Err(error),
             },
         }
+    }
+
+    async fn succeed(&self, prepared: &Arc<Prepared>, result: ActionResult) -> Result<Step, StageError> {
+        let done = self.done(prepared, result, true).await?;
+        self.shared.send(Event::StageSucceeded {
+            stage: self.name(),
+            key: prepared.key,
+            attempt: self.work.attempts,
+            outputs: done.result.outputs.clone(),
+            metrics: done.result.metrics.clone(),
+            seconds: done.result.seconds,
+        });
+        Ok(Step::End(StageEnd::Done(Box::new(done))))
     }
 
     async fn pause(&self, error: StageError, wait: Duration) -> Result<Step, StageError> {
@@ -373,6 +410,8 @@ impl Executor {
         let stage = self.name();
         Owner {
             token: ulid::Ulid::new().to_string(),
+            epoch: 0,
+            lease: self.shared.lease.name().to_owned(),
             run: self.shared.run.to_string(),
             directory: self.shared.paths.attempt(&stage, number),
             stage,
@@ -400,39 +439,6 @@ impl Executor {
             decision,
             ancestors: self.shared.lineage.of(&self.shared.plan, self.work.node),
             workflow: self.shared.plan.workflow.clone(),
-        }
-    }
-
-    /// Watches the process that does the work already, and shows its progress.
-    async fn wait_for(&self, key: &Digest, owner: Owner) -> Result<Step, StageError> {
-        self.shared.send(Event::StageWaiting { stage: self.name(), key: *key, owner: owner.clone() });
-        let ours = owner.run == self.shared.run.to_string();
-        let mut reader = SegmentReader::new(&owner.directory);
-        let mut asked = Stop::No;
-        loop {
-            for segment in reader.poll() {
-                if let Segment::Progress(progress) = segment {
-                    self.shared.send_progress(&self.name(), None, progress);
-                }
-            }
-            let holder = self.shared.store.reservations().holder(key)?.filter(|holder| holder.token == owner.token);
-            let Some(Owner { process, .. }) = holder else { return Ok(Step::Again) };
-            let stop = *self.shared.stop.borrow();
-            if stop != Stop::No && !ours {
-                return Ok(Step::End(StageEnd::Interrupted));
-            }
-            if stop != Stop::No && !process.is_near() {
-                // A process of another machine cannot be asked, and its number is a stranger's here.
-                return Ok(Step::End(StageEnd::Interrupted));
-            }
-            if stop > asked {
-                asked = stop;
-                match stop {
-                    Stop::Now => session::kill(process.pid),
-                    Stop::Gently | Stop::No => session::ask_to_stop(process.pid),
-                }
-            }
-            tokio::time::sleep(TICK).await;
         }
     }
 }
@@ -467,6 +473,7 @@ fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {
 
 /// Copies of the stage's reports in the run's folder, where people open them.
 fn lay_out_reports(shared: &Shared, stage: &str, result: &ActionResult) -> Result<BTreeMap<String, PathBuf>, StageError> {
+    failpoint::reach("commit-8-shown")?;
     let mut reports = BTreeMap::new();
     for (port, artifact) in result.outputs.iter().filter(|(_, artifact)| artifact.kind == ArtifactKind::Report) {
         let place = shared.paths.report(stage, port);

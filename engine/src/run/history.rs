@@ -10,7 +10,7 @@ use super::{RunError, RunId, RunState, approval, event::Entry};
 use crate::{
     Digest, journal,
     project::Project,
-    store::{Store, StoreError, remove_all},
+    store::{StoreError, remove_all},
 };
 
 /// Results of this many latest runs of every project are kept by the collector.
@@ -51,6 +51,18 @@ impl RunPaths {
     /// The folder of one attempt: `stdout`, `stderr`, `seg.jsonl`, `hb`.
     pub fn attempt(&self, stage: &str, attempt: u32) -> PathBuf {
         self.attempts(stage).join(attempt.to_string())
+    }
+
+    /// Makes the folder of a new attempt, numbered after `last` and after every folder there is, and returns its number.
+    pub(crate) fn begin_attempt(&self, stage: &str, last: u32) -> std::io::Result<u32> {
+        fs::create_dir_all(self.attempts(stage))?;
+        let mut number = last + 1;
+        loop {
+            match fs::create_dir(self.attempt(stage, number)) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+                made => return made.map(|()| number),
+            }
+        }
     }
 
     /// The folder of a stage's report.
@@ -150,7 +162,7 @@ impl History {
     }
 
     /// Keys that the latest runs and every decision of this project refer to.
-    fn referenced(&self) -> BTreeSet<Digest> {
+    pub(crate) fn referenced(&self) -> BTreeSet<Digest> {
         let latest = self.runs().into_iter().rev().take(KEPT_RUNS);
         // A journal that cannot be read refers to nothing.
         let states = latest.filter_map(|run| self.load(run).ok());
@@ -160,12 +172,8 @@ impl History {
         keys
     }
 
-    /// Keys that any project registered with the store refers to. Projects that are gone are forgotten.
-    pub fn referenced_in(store: &Store) -> Result<BTreeSet<Digest>, RunError> {
-        let mut keys = BTreeSet::new();
-        for state in store.registered()? {
-            keys.extend(Self { state }.referenced());
-        }
-        Ok(keys)
+    /// The runs below a project's state folder.
+    pub(crate) fn below(state: PathBuf) -> Self {
+        Self { state }
     }
 }

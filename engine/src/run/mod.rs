@@ -13,6 +13,7 @@ mod event;
 mod executor;
 mod history;
 mod hooks;
+mod inputs;
 mod interrupt;
 mod judge;
 mod lineage;
@@ -21,12 +22,15 @@ mod options;
 mod prepare;
 mod preview;
 mod retries;
+mod room;
+mod roots;
 mod runner;
 mod segment;
 mod session;
 mod spec;
 mod state;
 mod summary;
+mod taint;
 mod undeclared;
 mod why;
 
@@ -40,12 +44,13 @@ pub use event::{
     Clause, Entry, Event, GateVerdict, Hit, Outcome, Reviewed, RunId, RunRequest, SkipReason, StageOutline, StageProgress,
 };
 pub use history::{History, RunPaths};
+pub use inputs::LostInput;
 pub use interrupt::Interrupts;
 pub use options::{Ask, AskRequest, Observer, RunOptions, RunnerProgram, Start};
 pub use preview::{Forecast, Preimages, Preview, preview};
 pub use runner::exec_stage;
 pub use segment::{Segment, SegmentReader};
-pub use state::{IllegalTransition, RunState, StageState, StageStatus};
+pub use state::{IllegalTransition, LostObject, RunState, StageState, StageStatus};
 pub use summary::{RunSummary, StageSummary};
 pub use undeclared::{Sighting, undeclared};
 pub use why::{Comparison, Reason, Why, why};

@@ -7,7 +7,7 @@ use super::{
     interrupt::Interrupts,
     state::RunState,
 };
-use crate::{Digest, context::Decision};
+use crate::{Digest, context::Decision, store::Company};
 
 /// Watches a run. Infallible by contract: a broken terminal must not break a run.
 pub trait Observer: Send {
@@ -78,6 +78,8 @@ pub struct RunOptions {
     pub interrupts: Interrupts,
     /// Cores that stages may share.
     pub cpus: u32,
+    /// What to do about work that another run is doing already.
+    pub company: Company,
     /// How long a stage may take to stop at a safe point after its timeout.
     pub grace: Duration,
 }
@@ -94,6 +96,7 @@ impl RunOptions {
             ask: None,
             interrupts: Interrupts::never(),
             cpus,
+            company: Company::Wait,
             grace: Duration::from_secs(30),
         })
     }

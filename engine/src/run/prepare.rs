@@ -15,7 +15,7 @@ use crate::{
     context::Site,
     plan::{Action, ActionInput, Plan, PlannedStage},
     source::SourceFile,
-    store::{ActionResult, Materialise, ResolvedSource, Stamp, StatIndex, Store, remove_all},
+    store::{ActionResult, Flaw, Looked, Materialise, Quiet, ResolvedSource, Stamp, StatIndex, Store, remove_all},
 };
 
 /// A stage whose inputs are there.
@@ -91,25 +91,46 @@ pub(crate) fn guard(
     outside.map(|file| state_when_hashed(index, file)).collect()
 }
 
+/// What is recorded for a key.
+pub(crate) enum Recorded {
+    /// A result that can be used.
+    Result(Box<ActionResult>),
+    /// Nothing that can be used.
+    Nothing,
+    /// A result that cannot be used any more: it is set aside.
+    Lost(Flaw),
+}
+
+impl Recorded {
+    /// The result that can be used.
+    pub(crate) fn result(self) -> Option<ActionResult> {
+        match self {
+            Self::Result(result) => Some(*result),
+            Self::Nothing | Self::Lost(_) => None,
+        }
+    }
+}
+
 fn state_when_hashed(index: &StatIndex, file: &SourceFile) -> Result<Guarded, StageError> {
     let stamp = Stamp::of(&file.path)?;
-    if index.vouches(&stamp, &file.digest) {
-        return Ok(Guarded { path: file.path.clone(), stamp });
+    match index.vouch(&stamp, &file.digest) {
+        Some(Quiet::Long) => return Ok(Guarded { path: file.path.clone(), stamp, recheck: None }),
+        Some(Quiet::NotYet) => return Ok(Guarded { path: file.path.clone(), stamp, recheck: Some(file.digest) }),
+        None => {}
     }
     let message = format!("source {} changed after it was hashed", file.path.display());
     Err(StageError::input(message).help("run the workflow again when nobody writes to the file"))
 }
 
 /// The recorded result of an action, if it is whole and still holds outside the store.
-pub(crate) fn recorded(
-    store: &Store,
-    site: &Site,
-    stage: &PlannedStage,
-    key: &Digest,
-) -> Result<Option<ActionResult>, StageError> {
-    let Some(result) = store.actions().get(key, &store.cas())? else { return Ok(None) };
+pub(crate) fn recorded(store: &Store, site: &Site, stage: &PlannedStage, key: &Digest) -> Result<Recorded, StageError> {
+    let result = match store.actions().look(key, &store.cas())? {
+        Looked::Whole(result) => result,
+        Looked::Nothing => return Ok(Recorded::Nothing),
+        Looked::Lost(flaw) => return Ok(Recorded::Lost(flaw)),
+    };
     if stage.stage.effect() != Effect::Publishes {
-        return Ok(Some(result));
+        return Ok(Recorded::Result(result));
     }
     let laid_out = store.temporary(&format!("asked-{}", ulid::Ulid::new()));
     let output = |port: &str| {
@@ -121,8 +142,8 @@ pub(crate) fn recorded(
         tracing::warn!(%error, "Could not remove a temporary folder.");
     }
     if holds {
-        return Ok(Some(result));
+        return Ok(Recorded::Result(result));
     }
     store.actions().set_aside(key)?;
-    Ok(None)
+    Ok(Recorded::Nothing)
 }

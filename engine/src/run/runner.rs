@@ -20,16 +20,19 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     checkpoints::Checkpoints,
+    inputs::{self, Halt, Inputs},
+    room,
     segment::{Segment, SegmentWriter},
     session,
     spec::AttemptSpec,
+    taint::{self, Tainted},
 };
 use crate::{
     DynStage, StageContext, StageError, StageErrorKind, StageRegistry,
-    context::{BoundInput, Invocation, Progress, Reporter},
+    context::{Invocation, Progress, Reporter},
     horizon::Keeper,
     plan::restore_stage,
-    store::{ActionResult, Materialise, Process, Staged, Stamp, Store, failpoint, remove_all},
+    store::{ActionResult, Cas, Lease, Pin, Process, Staged, Store, failpoint, remove_all},
 };
 
 /// Exit codes of a runner.
@@ -42,6 +45,8 @@ pub(crate) mod exit {
     pub(crate) const STOPPED: u8 = 75;
     /// Somebody else does the work now.
     pub(crate) const FENCED: u8 = 76;
+    /// An input is missing or damaged; its producer has to run again.
+    pub(crate) const LOST: u8 = 77;
     /// The description cannot be used.
     pub(crate) const BAD_SPEC: u8 = 78;
 }
@@ -61,8 +66,12 @@ pub fn exec_stage(spec: &Path, registry: &StageRegistry) -> u8 {
     let sink = Arc::new(Sink::new(segments));
     match Runner::new(&spec, sink.clone()).and_then(|runner| runner.run(registry)) {
         Ok(code) => code,
-        Err(error) if error.kind == StageErrorKind::Cancelled => exit::STOPPED,
-        Err(error) => {
+        Err(Halt::Lost(inputs)) => {
+            sink.write(&Segment::Lost { inputs });
+            exit::LOST
+        }
+        Err(Halt::Failed(error)) if error.kind == StageErrorKind::Cancelled => exit::STOPPED,
+        Err(Halt::Failed(error)) => {
             sink.write(&Segment::Failed { error });
             exit::FAILED
         }
@@ -143,47 +152,60 @@ impl Reporter for Reports<'_> {
 struct Runner<'a> {
     spec: &'a AttemptSpec,
     store: Store,
+    lease: Arc<Lease>,
     temporary: PathBuf,
     sink: Arc<Sink>,
     begun: Instant,
 }
 
 impl<'a> Runner<'a> {
-    fn new(spec: &'a AttemptSpec, sink: Arc<Sink>) -> Result<Self, StageError> {
+    fn new(spec: &'a AttemptSpec, sink: Arc<Sink>) -> Result<Self, Halt> {
         let store = Store::open(&spec.site.store)?;
         let temporary = store.temporary(&spec.owner.token);
-        Ok(Self { spec, store, temporary, sink, begun: Instant::now() })
+        let lease = store.lease(&spec.owner.token)?;
+        let inputs = spec.inputs.values().flatten().map(|input| Pin::of(&input.artifact));
+        lease.pin(inputs.chain([Pin::Result(spec.key)]))?;
+        Ok(Self { spec, store, lease, temporary, sink, begun: Instant::now() })
     }
 
-    fn run(&self, registry: &StageRegistry) -> Result<u8, StageError> {
+    fn cas(&self) -> Cas {
+        self.store.cas().under(self.lease.clone())
+    }
+
+    fn run(&self, registry: &StageRegistry) -> Result<u8, Halt> {
         let spec = self.spec;
         let mut owner = spec.owner.clone();
         owner.process = Process::current();
+        self.lease.name().clone_into(&mut owner.lease);
         if !self.store.reservations().take_over(&spec.key, &owner)? {
             return Ok(exit::FENCED);
         }
-        failpoint::reach("commit-1-reserved");
+        failpoint::reach("commit-1-reserved")?;
         watch_signals(self.sink.clone())?;
         beat(&spec.owner.directory);
         let done = self.work(registry);
         // Whatever came of it, nobody may wait for this attempt, and its folder holds nothing worth keeping.
-        self.store.reservations().release(&spec.key, &spec.owner.token)?;
+        self.store.reservations().release(&spec.key, &spec.owner)?;
         if let Err(error) = remove_all(&self.temporary) {
             tracing::warn!(%error, "Could not remove the temporary folder.");
         }
         done
     }
 
-    fn work(&self, registry: &StageRegistry) -> Result<u8, StageError> {
+    fn work(&self, registry: &StageRegistry) -> Result<u8, Halt> {
         let spec = self.spec;
         let stage = restore_stage(registry, &spec.kind, spec.config.clone())
             .map_err(|error| StageError::internal(format!("cannot configure {} again", spec.kind)).because(&error))?;
-        let invocation = self.invocation()?;
+        let inputs = inputs::lay_out(&self.cas(), spec, &self.temporary.join("in"))?;
+        let invocation = self.invocation(&inputs)?;
         let reports = Reports { sink: &self.sink, kept: Checkpoints::of(spec, &self.store, self.sink.as_ref()) };
-        run_caught(stage.as_ref(), &mut StageContext::new(&invocation, &reports))?;
-        failpoint::reach("commit-2-ran");
+        failpoint::reach("commit-2-laid-out")?;
+        let ran = run_caught(stage.as_ref(), &mut StageContext::new(&invocation, &reports));
+        failpoint::reach("commit-2-ran")?;
+        // Only when nobody is left to write can the inputs be judged and the outputs be hashed.
         session::reap();
-        failpoint::reach("commit-3-reaped");
+        inputs.look_after(&self.cas(), ran)?;
+        failpoint::reach("commit-3-reaped")?;
         let code = self.commit(&invocation)?;
         if let Some(kept) = reports.kept.filter(|_| code == exit::COMMITTED) {
             kept.finish();
@@ -191,14 +213,14 @@ impl<'a> Runner<'a> {
         Ok(code)
     }
 
-    fn invocation(&self) -> Result<Invocation, StageError> {
+    fn invocation(&self, inputs: &Inputs) -> Result<Invocation, Halt> {
         let spec = self.spec;
         let outputs = self.temporary.join("out");
         fs::create_dir_all(&outputs)?;
         let scratch = self.store.scratch(&spec.key);
         fs::create_dir_all(&scratch)?;
         Ok(Invocation {
-            inputs: self.lay_out_inputs()?,
+            inputs: inputs.bound.clone(),
             outputs: spec.outputs.keys().map(|port| (port.clone(), outputs.join(port))).collect(),
             sources: spec.sources.clone(),
             seed: spec.seed,
@@ -211,62 +233,41 @@ impl<'a> Runner<'a> {
         })
     }
 
-    fn lay_out_inputs(&self) -> Result<BTreeMap<String, Vec<BoundInput>>, StageError> {
-        let how = if self.spec.kind == "cmd" { Materialise::Copied } else { Materialise::Linked };
-        let cas = self.store.cas();
-        let mut all = BTreeMap::new();
-        for (port, inputs) in &self.spec.inputs {
-            let mut bound = Vec::with_capacity(inputs.len());
-            for (index, input) in inputs.iter().enumerate() {
-                let place = self.temporary.join("in").join(port).join(index.to_string());
-                let path = cas.materialise(&input.artifact, &place, how)?;
-                bound.push(BoundInput { path, digest: input.artifact.digest, from: input.from.clone() });
-            }
-            all.insert(port.clone(), bound);
-        }
-        Ok(all)
-    }
-
-    fn commit(&self, invocation: &Invocation) -> Result<u8, StageError> {
+    fn commit(&self, invocation: &Invocation) -> Result<u8, Halt> {
         let spec = self.spec;
         let mut staged = Vec::with_capacity(spec.outputs.len());
         for (port, kind) in &spec.outputs {
             let path = invocation.outputs.get(port).cloned().unwrap_or_default();
             if path.symlink_metadata().is_err() {
-                return Err(StageError::internal(format!("stage kind {} did not write its output {port:?}", spec.kind)));
+                return Err(StageError::internal(format!("stage kind {} did not write its output {port:?}", spec.kind)).into());
             }
             staged.push(Staged { path, kind: *kind });
         }
-        let artifacts = self.store.cas().ingest(&staged)?;
-        self.check_guards()?;
-        if !self.store.reservations().is_held_by(&spec.key, &spec.owner.token)? {
+        let artifacts = room::ingest(&self.store, &self.cas(), &staged)?;
+        let changed = taint::changed(&spec.guarded)?;
+        if !self.store.reservations().is_held_by(&spec.key, &spec.owner)? {
             return Ok(exit::FENCED);
         }
+        failpoint::reach("commit-7-guarded")?;
         let mut result = ActionResult::new(spec.key, &spec.kind);
         result.outputs = spec.outputs.keys().cloned().zip(artifacts).collect();
         result.metrics = self.sink.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
         result.seconds = self.begun.elapsed().as_secs_f64();
         result.run.clone_from(&spec.owner.run);
-        if let Err(error) = self.store.keep_log(&spec.key, (&spec.owner.run, &spec.owner.directory)) {
-            tracing::warn!(%error, "Could not keep what the stage printed.");
+        if changed.is_empty() {
+            if let Err(error) = self.store.keep_log(&spec.key, (&spec.owner.run, &spec.owner.directory)) {
+                tracing::warn!(%error, "Could not keep what the stage printed.");
+            }
+            self.store.actions().put(&result)?;
+        } else {
+            Tainted { result, changed }.leave(spec)?;
         }
-        self.store.actions().put(&result)?;
-        failpoint::reach("commit-7-recorded");
+        failpoint::reach("commit-7-recorded")?;
         self.sink.write(&Segment::Committed);
         if let Err(error) = remove_all(&invocation.scratch) {
             tracing::warn!(%error, "Could not remove the checkpoints of a finished stage.");
         }
         Ok(exit::COMMITTED)
-    }
-
-    fn check_guards(&self) -> Result<(), StageError> {
-        for guarded in &self.spec.guarded {
-            if Stamp::of(&guarded.path)? != guarded.stamp {
-                let message = format!("source {} changed while the stage read it", guarded.path.display());
-                return Err(StageError::input(message).help("run the workflow again when nobody writes to the file"));
-            }
-        }
-        Ok(())
     }
 }
 

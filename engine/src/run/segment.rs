@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::inputs::LostInput;
 use crate::{StageError, context::Progress};
 
 /// One line of an attempt's `seg.jsonl`.
@@ -27,6 +28,11 @@ pub enum Segment {
     Failed {
         /// Why.
         error: StageError,
+    },
+    /// Inputs are missing or damaged; the last line.
+    Lost {
+        /// Which.
+        inputs: Vec<LostInput>,
     },
     /// The result is recorded; the last line.
     Committed,

@@ -1,9 +1,6 @@
 //! The description of one attempt: what the engine writes and the process that runs the stage reads.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +29,9 @@ pub(crate) struct Guarded {
     pub(crate) path: PathBuf,
     /// What it looked like when it was hashed.
     pub(crate) stamp: Stamp,
+    /// What it must still hold, where its times may not show a write.
+    #[serde(default)]
+    pub(crate) recheck: Option<Digest>,
 }
 
 /// Everything the process needs.
@@ -71,8 +71,8 @@ pub(crate) struct AttemptSpec {
 }
 
 impl AttemptSpec {
-    /// Where the description of an attempt lies.
-    pub(crate) fn place(attempt: &Path) -> PathBuf {
-        attempt.join("spec.json")
+    /// Where the description of this attempt lies. No other attempt ever has the name: a late process cannot read a later one's.
+    pub(crate) fn place(&self) -> PathBuf {
+        self.owner.directory.join(format!("spec-{}.json", self.owner.token))
     }
 }

@@ -1,6 +1,6 @@
 //! The state of a run: a pure fold of its events. The dispatcher, `flow status`, and `flow resume` use the same function.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,15 @@ pub struct RunState {
     index: BTreeMap<String, usize>,
 }
 
+/// An object that a stage gave before and that had to be made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostObject {
+    /// The object.
+    pub digest: Digest,
+    /// What was wrong with it.
+    pub reason: String,
+}
+
 /// What is known of one stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageState {
@@ -74,6 +83,12 @@ pub struct StageState {
     pub decision: Option<Decision>,
     /// The last error.
     pub error: Option<StageError>,
+    /// Objects of it that were missing or damaged, so that it ran again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostObject>,
+    /// Sources that changed while it read them, so that its result was not recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tainted: Vec<PathBuf>,
 }
 
 /// Where a stage stands.
@@ -146,6 +161,8 @@ impl StageState {
             reviewed: Vec::new(),
             decision: None,
             error: None,
+            lost: Vec::new(),
+            tainted: Vec::new(),
         }
     }
 
@@ -159,6 +176,7 @@ impl StageState {
         self.verdicts.clear();
         self.reviewed.clear();
         self.error = None;
+        self.tainted.clear();
     }
 }
 
@@ -229,7 +247,8 @@ impl RunState {
 impl StageState {
     fn apply(&mut self, event: &Event, at: Timestamp) -> Result<(), String> {
         let judged = matches!(event, Event::StageJudged { .. });
-        if self.status.is_terminal() && !(judged && self.status.has_outputs()) {
+        let lost = matches!(event, Event::StageLost { .. });
+        if self.status.is_terminal() && !lost && !(judged && self.status.has_outputs()) {
             return Err(format!("stage {:?} has ended already", self.name));
         }
         if judged && !self.status.has_outputs() {
@@ -267,6 +286,13 @@ impl StageState {
             Event::StageInterrupted { .. } => self.stop(StageStatus::Interrupted, None),
             Event::StageSkipped { reason, .. } => self.status = StageStatus::Skipped { reason: reason.clone() },
             Event::StageJudged { verdicts, .. } => self.judge(verdicts),
+            Event::StageTainted { changed, .. } => self.tainted.clone_from(changed),
+            Event::StageLost { digest, reason, .. } => {
+                self.lost.push(LostObject { digest: *digest, reason: reason.clone() });
+                if self.status.is_terminal() {
+                    self.reset();
+                }
+            }
             Event::SourceReady { .. }
             | Event::RunStarted { .. }
             | Event::RunResumed

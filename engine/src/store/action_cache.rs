@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Cas, StoreError,
+    Cas, Flaw, Scrutiny, StoreError,
     cas::shard,
     files::{self, Published},
 };
@@ -55,6 +55,17 @@ impl ActionResult {
     }
 }
 
+/// What a look at a recorded result found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Looked {
+    /// A result, and everything it names is whole.
+    Whole(Box<ActionResult>),
+    /// Nothing is recorded.
+    Nothing,
+    /// A result that names something missing or damaged; it was set aside.
+    Lost(Flaw),
+}
+
 /// Recorded results by action key.
 #[derive(Clone, Debug)]
 pub struct ActionCache {
@@ -73,17 +84,25 @@ impl ActionCache {
     /// The recorded result, if everything it names is whole. An entry with a damaged or missing object is set aside. A hit
     /// counts as use: the collector sees the entry as young.
     pub fn get(&self, key: &Digest, cas: &Cas) -> Result<Option<ActionResult>, StoreError> {
-        let Some(result) = self.peek(key)? else { return Ok(None) };
+        match self.look(key, cas)? {
+            Looked::Whole(result) => Ok(Some(*result)),
+            Looked::Nothing | Looked::Lost(_) => Ok(None),
+        }
+    }
+
+    /// The same, told apart: whether there was nothing, or something that cannot be used any more.
+    pub fn look(&self, key: &Digest, cas: &Cas) -> Result<Looked, StoreError> {
+        let Some(result) = self.peek(key)? else { return Ok(Looked::Nothing) };
         for artifact in result.outputs.values() {
-            if !cas.holds(artifact)? {
+            if let Some(flaw) = cas.flaw(artifact, Scrutiny::Stat)? {
                 self.set_aside(key)?;
-                return Ok(None);
+                return Ok(Looked::Lost(flaw));
             }
         }
         if let Err(error) = files::touch(&self.entry(key)) {
             tracing::debug!(%error, "Could not note the use of a result.");
         }
-        Ok(Some(result))
+        Ok(Looked::Whole(Box::new(result)))
     }
 
     /// The recorded result without a look at its objects. An entry that does not parse is set aside.

@@ -9,21 +9,24 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
-    StoreError, failpoint,
-    files::{self, Published},
-    tree::{self, Links, Node, NodeEntry},
+    Lease, Pin, Scrutiny, StoreError, failpoint,
+    files::{self, Durable, Published},
+    gc,
+    tree::{self, Links, Node},
 };
 use crate::{Artifact, ArtifactKind, Digest, artifact::ArtifactForm};
 
-const BLOB_MODE: u32 = 0o444;
+pub(crate) const BLOB_MODE: u32 = 0o444;
 
 /// The blobs and trees of one store.
 #[derive(Clone, Debug)]
 pub struct Cas {
     root: PathBuf,
+    lease: Option<Arc<Lease>>,
 }
 
 /// An output lying where a stage wrote it, and what its port says it is.
@@ -37,7 +40,17 @@ pub struct Staged {
 
 impl Cas {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, lease: None }
+    }
+
+    /// The same store; what is taken into it is kept for the holder of the lease from before it is there.
+    #[must_use]
+    pub fn under(self, lease: Arc<Lease>) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
+    fn pin(&self, pin: Pin) -> Result<(), StoreError> {
+        self.lease.as_ref().map_or(Ok(()), |lease| lease.pin([pin]))
     }
 
     /// Where a blob lies: complete and read-only, if it exists.
@@ -45,7 +58,11 @@ impl Cas {
         shard(&self.root.join("cas"), digest)
     }
 
-    fn node_path(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn node_path(&self, digest: &Digest) -> PathBuf {
         shard(&self.root.join("tree"), digest)
     }
 
@@ -56,9 +73,9 @@ impl Cas {
         for output in staged {
             kept.push(self.ingest_files(output, &mut touched)?);
         }
-        failpoint::reach("commit-4-ingested");
+        self.reach("commit-4-ingested")?;
         sync_all(&touched)?;
-        failpoint::reach("commit-5-synced");
+        self.reach("commit-5-synced")?;
         touched.clear();
         let mut artifacts = Vec::with_capacity(kept.len());
         for (artifact, nodes) in kept {
@@ -68,8 +85,12 @@ impl Cas {
             artifacts.push(artifact);
         }
         sync_all(&touched)?;
-        failpoint::reach("commit-6-trees");
+        self.reach("commit-6-trees")?;
         Ok(artifacts)
+    }
+
+    fn reach(&self, site: &str) -> Result<(), StoreError> {
+        failpoint::reach(site).map_err(StoreError::io("write into", &self.root))
     }
 
     fn ingest_files(&self, staged: &Staged, touched: &mut BTreeSet<PathBuf>) -> Result<(Artifact, Vec<Node>), StoreError> {
@@ -96,9 +117,9 @@ impl Cas {
     fn keep_blob(&self, file: &Path) -> Result<(Digest, u64), StoreError> {
         let (digest, bytes) = files::hash(file)?;
         let place = self.path(&digest);
-        if self.sound(&digest, bytes)? {
-            // Touching the change time keeps the collector away while nothing refers to the blob yet.
-            files::touch(&place)?;
+        self.pin(Pin::Blob(digest))?;
+        // Touching the change time keeps the collector away while nothing refers to the blob yet. If it was faster, the blob is gone.
+        if self.blob_flaw(&digest, bytes, Scrutiny::Stat)?.is_none() && files::touch(&place).is_ok() {
             return Ok((digest, bytes));
         }
         if let Some(folder) = place.parent() {
@@ -111,12 +132,13 @@ impl Cas {
         if shared {
             fs::remove_file(&source).map_err(StoreError::io("remove", &source))?;
         }
+        self.reach("commit-4-blob")?;
         Ok((digest, bytes))
     }
 
     fn copy_aside(&self, file: &Path, expected: &Digest) -> Result<PathBuf, StoreError> {
         let aside = self.root.join("tmp").join(format!("copy-{}", ulid::Ulid::new()));
-        let (digest, _) = files::copy_hashing(file, &aside)?;
+        let (digest, _) = files::copy_hashing(file, &aside, Durable::Yes)?;
         if digest != *expected {
             return Err(StoreError::Unsupported { path: file.to_owned(), reason: "it is still being written" });
         }
@@ -126,8 +148,8 @@ impl Cas {
     fn keep_node(&self, node: &Node, touched: &mut BTreeSet<PathBuf>) -> Result<(), StoreError> {
         let digest = node.digest();
         let place = self.node_path(&digest);
-        if self.node(&digest).is_ok() {
-            files::touch(&place)?;
+        self.pin(Pin::Tree(digest))?;
+        if self.node(&digest).is_ok() && files::touch(&place).is_ok() {
             return Ok(());
         }
         let temporary = self.root.join("tmp").join(format!("node-{}", ulid::Ulid::new()));
@@ -136,83 +158,28 @@ impl Cas {
             files::write_atomic(&node.encode(), &place)?;
         }
         touched.extend(place.parent().map(Path::to_owned));
-        Ok(())
+        self.reach("commit-6-node")
     }
 
     /// Reads a directory node and checks it against its name.
     pub fn node(&self, digest: &Digest) -> Result<Node, StoreError> {
         let path = self.node_path(digest);
-        let bytes = fs::read(&path).map_err(StoreError::io("read", &path))?;
+        let read = || fs::read(&path);
+        let rescued = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::NotFound if gc::rescue(&self.root, ("tree", digest)).unwrap_or(false) => read(),
+            _ => Err(error),
+        };
+        let bytes = read().or_else(rescued).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                StoreError::Damaged { digest: *digest, reason: "its directory node is missing".to_owned() }
+            }
+            _ => StoreError::io("read", &path)(error),
+        })?;
         let node = Node::decode(&bytes).filter(|node| node.digest() == *digest);
         node.ok_or_else(|| StoreError::Damaged {
             digest: *digest,
             reason: "the directory node does not match its name".to_owned(),
         })
-    }
-
-    /// Whether everything an artifact names is there and whole. Damaged blobs are set aside.
-    pub fn holds(&self, artifact: &Artifact) -> Result<bool, StoreError> {
-        match artifact.form {
-            ArtifactForm::Blob => self.sound(&artifact.digest, artifact.bytes),
-            ArtifactForm::Tree => self.holds_tree(&artifact.digest),
-        }
-    }
-
-    fn holds_tree(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let Ok(node) = self.node(digest) else { return Ok(false) };
-        for entry in node.entries.values() {
-            let whole = match entry {
-                NodeEntry::File { digest, bytes, .. } => self.sound(digest, *bytes)?,
-                NodeEntry::Folder { digest } => self.holds_tree(digest)?,
-                NodeEntry::Link { .. } => true,
-            };
-            if !whole {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether a blob is whole: by size and pinned time, else by hashing it. A damaged one is set aside.
-    fn sound(&self, digest: &Digest, bytes: u64) -> Result<bool, StoreError> {
-        let path = self.path(digest);
-        let metadata = match path.symlink_metadata() {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(StoreError::io("read", &path)(error)),
-        };
-        if metadata.len() == bytes && files::has_pinned_time(&metadata) {
-            return Ok(true);
-        }
-        if metadata.len() == bytes && files::hash(&path)?.0 == *digest {
-            files::seal(&path, BLOB_MODE)?;
-            return Ok(true);
-        }
-        self.set_aside(&path, digest)?;
-        Ok(false)
-    }
-
-    /// Hashes a blob whatever its metadata says; a damaged one is set aside.
-    pub fn verify(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let path = self.path(digest);
-        if !path.exists() {
-            return Ok(false);
-        }
-        if files::hash(&path)?.0 == *digest {
-            return Ok(true);
-        }
-        self.set_aside(&path, digest)?;
-        Ok(false)
-    }
-
-    fn set_aside(&self, path: &Path, digest: &Digest) -> Result<(), StoreError> {
-        let aside = self.root.join("quarantine").join(format!("{digest}.{}", ulid::Ulid::new()));
-        tracing::warn!(%digest, aside = %aside.display(), "Set a damaged blob aside.");
-        match fs::rename(path, &aside) {
-            // Another process found the same damage and was faster.
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io("set aside", path)(error)),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -370,13 +337,6 @@ mod tests {
         assert!(bench.store.cas().holds(&artifact).unwrap());
         assert!(!bench.store.cas().verify(&artifact.digest).unwrap());
         assert!(!bench.store.cas().holds(&artifact).unwrap());
-    }
-
-    #[test]
-    fn a_store_of_another_format_is_refused() {
-        let bench = Bench::new();
-        fs::write(bench.store.root().join("FORMAT"), "flow store 9\n").unwrap();
-        assert!(matches!(Store::open(bench.store.root()), Err(StoreError::Format { .. })));
     }
 
     #[test]

@@ -61,7 +61,31 @@ pub enum StoreError {
         /// What it says.
         found: String,
         /// What we know.
-        known: &'static str,
+        known: String,
+    },
+    /// Something else than a store lies where the store should be.
+    #[error("cannot use {} as a store: {reason}", path.display())]
+    #[diagnostic(
+        code(flow::store::foreign),
+        help("nothing was changed there; name an empty or new folder with FLOW_STORE=FOLDER, or `[store] path` in flow.toml")
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// What speaks against it.
+        reason: &'static str,
+    },
+    /// The store may only be read.
+    #[error("cannot {operation} {}: the store may only be read", path.display())]
+    #[diagnostic(
+        code(flow::store::read_only),
+        help("make the folder writable, or use another one with FLOW_STORE=FOLDER; looking, as `flow plan` does, still works")
+    )]
+    ReadOnly {
+        /// What was tried: a verb.
+        operation: &'static str,
+        /// The object.
+        path: PathBuf,
     },
     /// A record of the store does not parse.
     #[error("cannot parse {}", path.display())]
@@ -81,7 +105,22 @@ impl StoreError {
         let path = path.to_owned();
         move |source| match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { operation, path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { operation, path },
             _ => Self::Io { operation, path, source },
+        }
+    }
+
+    /// Whether the store may only be read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        match self {
+            Self::ReadOnly { .. } => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Full { .. }
+            | Self::Damaged { .. }
+            | Self::Unsupported { .. }
+            | Self::Format { .. }
+            | Self::Foreign { .. }
+            | Self::Record { .. } => false,
         }
     }
 
@@ -99,6 +138,8 @@ impl From<StoreError> for StageError {
             | StoreError::Full { .. }
             | StoreError::Damaged { .. }
             | StoreError::Format { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::ReadOnly { .. }
             | StoreError::Record { .. } => Self::resource(error.to_string()),
         };
         let stage = match std::error::Error::source(&error) {

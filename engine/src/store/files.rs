@@ -15,14 +15,38 @@ use crate::Digest;
 
 const CHUNK: usize = 1 << 20;
 
-/// Every object of the store carries this modification time, so that any write through a link shows in its metadata.
-pub(crate) fn pinned_time() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
+/// Every object of the store carries this modification time, so that any write through a link shows in its metadata. The
+/// fraction of the second names the boot in which its bytes were last read.
+const PINNED_SECONDS: i64 = 1_000_000_000;
+
+/// What a modification time says about an object of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    /// Somebody wrote to it, or gave it another time.
+    Broken,
+    /// Nobody wrote to it; its bytes were read before the machine started, if ever.
+    Earlier,
+    /// Nobody wrote to it since its bytes were read in this boot.
+    ThisBoot,
 }
 
-/// Whether a file's modification time is the one the store gave it.
-pub(crate) fn has_pinned_time(metadata: &fs::Metadata) -> bool {
-    metadata.mtime() == 1_000_000_000 && metadata.mtime_nsec() == 0
+/// Reads the seal of an object.
+pub(crate) fn sealed(metadata: &fs::Metadata) -> Sealed {
+    match (metadata.mtime(), metadata.mtime_nsec()) {
+        (PINNED_SECONDS, fraction) if fraction == i64::from(boot_fraction()) => Sealed::ThisBoot,
+        (PINNED_SECONDS, _) => Sealed::Earlier,
+        _ => Sealed::Broken,
+    }
+}
+
+fn pinned_time() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::new(PINNED_SECONDS.unsigned_abs(), boot_fraction())
+}
+
+/// A number below a billion that is another one after the next start of the machine.
+fn boot_fraction() -> u32 {
+    let [a, b, c, d, ..] = *blake3::hash(super::machine::boot().as_bytes()).as_bytes();
+    1 + u32::from_le_bytes([a, b, c, d]) % 999_999_999
 }
 
 /// Whether a file was already where it should go.
@@ -113,13 +137,24 @@ pub(crate) fn hash(path: &Path) -> Result<(Digest, u64), StoreError> {
     hash_into(&mut file, &mut sink).map_err(StoreError::io("read", path))
 }
 
-/// Copies a file while hashing it and flushes the copy. A failed copy is removed: a full disk must not get fuller.
-pub(crate) fn copy_hashing(from: &Path, to: &Path) -> Result<(Digest, u64), StoreError> {
+/// Whether a copy must outlive a power loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// It is flushed.
+    Yes,
+    /// It can be made again.
+    No,
+}
+
+/// Copies a file while hashing it. A failed copy is removed: a full disk must not get fuller.
+pub(crate) fn copy_hashing(from: &Path, to: &Path, durable: Durable) -> Result<(Digest, u64), StoreError> {
     let mut source = File::open(from).map_err(StoreError::io("read", from))?;
     let mut copy = || -> io::Result<(Digest, u64)> {
         let mut target = File::create_new(to)?;
         let hashed = hash_into(&mut source, &mut target)?;
-        target.sync_data()?;
+        if durable == Durable::Yes {
+            target.sync_data()?;
+        }
         Ok(hashed)
     };
     copy().map_err(|error| {
@@ -127,6 +162,28 @@ pub(crate) fn copy_hashing(from: &Path, to: &Path) -> Result<(Digest, u64), Stor
         fs::remove_file(to).ok();
         StoreError::io("copy into", to)(error)
     })
+}
+
+/// Makes a copy that shares its blocks with the original until one of them is written to. Few file systems can.
+pub(crate) fn reflink(from: &Path, to: &Path) -> io::Result<()> {
+    let source = File::open(from)?;
+    let target = File::create_new(to)?;
+    rustix::fs::ioctl_ficlone(&target, &source).map_err(|error| {
+        // The refusal is what the caller acts on.
+        fs::remove_file(to).ok();
+        error.into()
+    })
+}
+
+/// The time of the file system, which may differ from this machine's where the file system is another machine's.
+pub(crate) fn now(folder: &Path) -> Result<SystemTime, StoreError> {
+    let probe = folder.join(format!("clock-{}", ulid::Ulid::new()));
+    let read = || -> io::Result<SystemTime> {
+        let modified = File::create_new(&probe)?.metadata()?.modified();
+        fs::remove_file(&probe)?;
+        modified
+    };
+    read().map_err(StoreError::io("read the clock by", &probe))
 }
 
 fn hash_into(source: &mut dyn Read, target: &mut dyn Write) -> io::Result<(Digest, u64)> {
@@ -173,14 +230,21 @@ pub(crate) fn remove_all(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    if !metadata.is_dir() {
-        return fs::remove_file(path);
+    let remove = || {
+        if !metadata.is_dir() {
+            return fs::remove_file(path);
+        }
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(path)? {
+            remove_all(&entry?.path())?;
+        }
+        fs::remove_dir(path)
+    };
+    match remove() {
+        // Somebody else cleans up, too.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(path)? {
-        remove_all(&entry?.path())?;
-    }
-    fs::remove_dir(path)
 }
 
 /// Applies `work` to every item on a few threads and keeps the order. The first error in order wins.

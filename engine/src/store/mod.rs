@@ -9,39 +9,60 @@ mod checkouts;
 mod error;
 pub mod failpoint;
 mod files;
+mod format;
 mod gc;
+mod lease;
 mod logs;
+mod machine;
 mod materialise;
+mod quarantine;
 mod reservation;
 mod sources;
 mod stat_index;
+mod symlinks;
 mod trajectory;
 mod tree;
+mod usage;
+mod verify;
 
 use std::{
+    ffi::OsStr,
     fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-pub use action_cache::{ActionCache, ActionResult};
+pub use action_cache::{ActionCache, ActionResult, Looked};
 pub use cas::{Cas, Staged};
 pub(crate) use checkouts::{AmendError, amend_lock};
 pub use checkouts::{Checkout, Checkouts, Staging};
 pub use error::StoreError;
-pub(crate) use files::{remove_all, write_atomic};
-pub use gc::{Collected, GcOptions};
+pub(crate) use files::{hash as hash_file, remove_all, write_atomic};
+pub use gc::{Candidate, Collected, GcOptions, Sweep};
+pub use lease::{Lease, Pin, Vigil};
 pub use logs::KeptLog;
-pub use materialise::Materialise;
-pub use reservation::{Claim, Owner, Process, Reservations};
+pub use machine::Process;
+pub use materialise::{Laid, Materialise, Standing, View};
+pub use quarantine::{Flaw, Scrutiny};
+pub use reservation::{Claim, Company, Owner, Reservations};
 pub use sources::{ResolvedSource, SourceRequest, SourceStore, Supply, source_digest};
+pub(crate) use stat_index::Quiet;
 pub use stat_index::{Stamp, StatIndex};
 pub use trajectory::{CheckpointRecord, Trajectory};
 pub use tree::{Node, NodeEntry};
+pub use usage::{Share, Usage};
+pub use verify::{Damage, Depth, LostResult, Verified};
+
+use format::Presence;
+use lease::Leases;
+use rustix::fs::{Access, access};
 
 use crate::Digest;
 
-const FORMAT: &str = "flow store 1 blake3\n";
-const FOLDERS: [&str; 10] = ["cas", "tree", "act", "ac", "ckpt", "scratch", "res", "tmp", "src", "quarantine"];
+const FOLDERS: [&str; 14] = [
+    "cas", "tree", "act", "ac", "ckpt", "scratch", "res", "tmp", "src", "quarantine", "roots", "lease", "trash", "bin",
+];
 
 /// One content store.
 #[derive(Clone, Debug)]
@@ -50,26 +71,29 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens a store, making it when there is none.
+    /// Opens a store, making it when there is none. What is no store of ours is left alone.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let format = root.join("FORMAT");
-        match fs::read_to_string(&format) {
-            Ok(found) if found == FORMAT => return Ok(Self { root: root.to_owned() }),
-            Ok(found) => {
-                return Err(StoreError::Format {
-                    path: root.to_owned(),
-                    found: found.trim().to_owned(),
-                    known: FORMAT.trim_ascii(),
-                });
+        let store = Self { root: root.to_owned() };
+        if format::check(root, &FOLDERS)? == Presence::Vacant {
+            for folder in FOLDERS {
+                files::make_folder(&root.join(folder))?;
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(StoreError::io("read", &format)(error)),
+            format::mark(root)?;
         }
-        for folder in FOLDERS.into_iter().chain(["roots"]) {
-            files::make_folder(&root.join(folder))?;
+        Ok(store)
+    }
+
+    /// Opens a store to work with it. One that may only be read is an error here and not in the middle of a run.
+    pub fn open_writable(root: &Path) -> Result<Self, StoreError> {
+        let store = Self::open(root)?;
+        // Stores of earlier versions lack the newer folders.
+        for folder in FOLDERS {
+            let folder = root.join(folder);
+            files::make_folder(&folder).map_err(|error| read_only("create", &folder, error))?;
+            access(&folder, Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|error| read_only("write into", &folder, StoreError::io("write into", &folder)(error.into())))?;
         }
-        files::write_atomic(FORMAT.as_bytes(), &format)?;
-        Ok(Self { root: root.to_owned() })
+        Ok(store)
     }
 
     /// The store's folder.
@@ -89,7 +113,17 @@ impl Store {
 
     /// Who works on what.
     pub fn reservations(&self) -> Reservations {
-        Reservations::new(self.root.join("res"))
+        Reservations::new(self.root.join("res"), self.leases())
+    }
+
+    /// Who is at work, and what the collector must keep for it.
+    pub(crate) fn leases(&self) -> Leases {
+        Leases::new(self.root.join("lease"))
+    }
+
+    /// Tells the collector that somebody is at work, until the result is dropped.
+    pub fn lease(&self, name: &str) -> Result<Arc<Lease>, StoreError> {
+        self.leases().take(name).map(Arc::new)
     }
 
     /// Pinned sources.
@@ -102,30 +136,50 @@ impl Store {
         cas::shard(&self.root.join("scratch"), key)
     }
 
+    /// Ends the lease of an attempt that may have been killed before it could.
+    pub(crate) fn forget(&self, token: &str) {
+        self.leases().remove(token);
+    }
+
     /// A folder for one attempt's temporary files.
     pub fn temporary(&self, token: &str) -> PathBuf {
         self.root.join("tmp").join(token)
     }
 
-    /// Remembers a project, so that the collector keeps what its runs refer to.
-    pub fn register(&self, state: &Path) -> Result<(), StoreError> {
-        let text = state.to_string_lossy().into_owned();
-        let place = self.root.join("roots").join(Digest::of(text.as_bytes()).to_string());
-        if place.exists() { Ok(()) } else { files::write_atomic(text.as_bytes(), &place) }
+    /// Remembers a project and its registry, so that the collector keeps what its runs and models refer to.
+    pub fn register(&self, state: &Path, registry: &Path) -> Result<(), StoreError> {
+        let text = [state.as_os_str().as_bytes(), b"\n", registry.as_os_str().as_bytes()].concat();
+        let place = self.root.join("roots").join(Digest::of(state.as_os_str().as_bytes()).to_string());
+        if fs::read(&place).is_ok_and(|known| known == text) { Ok(()) } else { files::write_atomic(&text, &place) }
     }
 
-    /// The state folders of registered projects that still exist.
-    pub fn registered(&self) -> Result<Vec<PathBuf>, StoreError> {
+    /// Registered projects that still exist.
+    pub fn registered(&self) -> Result<Vec<Registered>, StoreError> {
         let roots = self.root.join("roots");
-        let mut states = Vec::new();
+        let mut projects = Vec::new();
         for entry in fs::read_dir(&roots).map_err(StoreError::io("list", &roots))? {
             let path = entry.map_err(StoreError::io("list", &roots))?.path();
-            let state = PathBuf::from(fs::read_to_string(&path).map_err(StoreError::io("read", &path))?);
-            if state.is_dir() {
-                states.push(state);
+            let text = fs::read(&path).map_err(StoreError::io("read", &path))?;
+            let mut lines = text.split(|byte| *byte == b'\n').map(|line| PathBuf::from(OsStr::from_bytes(line)));
+            let project = Registered { state: lines.next().unwrap_or_default(), registry: lines.next() };
+            if project.state.is_dir() {
+                projects.push(project);
             }
         }
-        states.sort();
-        Ok(states)
+        projects.sort();
+        Ok(projects)
     }
+}
+
+/// A project that uses the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Registered {
+    /// Its state folder.
+    pub state: PathBuf,
+    /// The registry its models go to.
+    pub registry: Option<PathBuf>,
+}
+
+fn read_only(operation: &'static str, path: &Path, error: StoreError) -> StoreError {
+    if error.is_read_only() { StoreError::ReadOnly { operation, path: path.to_owned() } } else { error }
 }

@@ -1,63 +1,34 @@
 //! Who works on an action key. A reservation only saves work: correctness comes from immutable objects and atomic links.
 //!
-//! An owner is a process, told apart from later ones of the same number by its start time and the machine's boot. The
-//! reservation of a dead owner is broken at once; there is nothing to unlock by hand.
+//! Every reservation of a key has a higher epoch than the one before; an attempt whose epoch is not the current one any more may
+//! not publish. The reservation of a dead owner is broken by whoever wants the key next; there is nothing to unlock by hand.
 
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
-    time::Duration,
+    path::PathBuf,
+    time::{Instant, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, files};
+use super::{
+    Process, StoreError, files,
+    lease::{Leases, Vigil},
+};
 use crate::Digest;
-
-/// An owner on another machine whose heartbeat, due every 10 s, is older than this is dead.
-const SILENCE: Duration = Duration::from_mins(5);
-
-/// One process on one machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
-    /// The machine's name.
-    pub host: String,
-    /// The machine's current boot.
-    pub boot: String,
-    /// The process.
-    pub pid: u32,
-    /// When it started, in clock ticks since boot.
-    pub started: u64,
-}
-
-impl Process {
-    /// This process.
-    pub fn current() -> Self {
-        Self::of(std::process::id())
-    }
-
-    /// A process of this machine.
-    pub fn of(pid: u32) -> Self {
-        Self { host: host(), boot: boot(), pid, started: start_time(pid).unwrap_or_default() }
-    }
-
-    /// Whether it still runs. A process on another machine is taken to be alive until its reservation is removed there.
-    pub fn is_alive(&self) -> bool {
-        self.host != host() || (self.is_near() && start_time(self.pid) == Some(self.started))
-    }
-
-    /// Whether its number means something to this machine since its last start.
-    pub(crate) fn is_near(&self) -> bool {
-        self.host == host() && self.boot == boot()
-    }
-}
 
 /// Who holds a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// Names this one reservation: a runner may publish only under its own.
     pub token: String,
+    /// Counts the reservations of the key: a higher one fences all before it.
+    #[serde(default)]
+    pub epoch: u64,
+    /// The lease whose heartbeat shows that the owner lives, where its process cannot be seen.
+    #[serde(default)]
+    pub lease: String,
     /// The run it belongs to.
     pub run: String,
     /// The stage of that run.
@@ -68,59 +39,73 @@ pub struct Owner {
     pub process: Process,
 }
 
-impl Owner {
-    /// Whether the work still goes on. On another machine, or in a container that is gone, only the attempt's heartbeat can
-    /// tell; where it cannot be read, the owner is taken to be alive.
-    fn is_alive(&self) -> bool {
-        self.process.is_alive() && (self.process.host == host() || !self.fell_silent())
-    }
-
-    fn fell_silent(&self) -> bool {
-        let beat = self.directory.join("hb").metadata().and_then(|metadata| metadata.modified());
-        beat.is_ok_and(|beat| beat.elapsed().is_ok_and(|silence| silence > SILENCE))
-    }
-}
-
 /// What came of asking for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// It is ours now.
     Won {
+        /// We, with the epoch we were given.
+        owner: Owner,
         /// Whose it was, if its process died without giving it back.
-        dead: Option<Owner>,
+        dead: Option<Box<Owner>>,
     },
     /// A living process has it.
     Held(Owner),
+}
+
+/// Whether a key is shared with whoever works on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Company {
+    /// One works, the others wait.
+    #[default]
+    Wait,
+    /// Everybody works; the first result stays.
+    Beside,
 }
 
 /// The reservations of one store.
 #[derive(Clone, Debug)]
 pub struct Reservations {
     folder: PathBuf,
+    leases: Leases,
 }
 
 impl Reservations {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(crate) fn new(folder: PathBuf, leases: Leases) -> Self {
+        Self { folder, leases }
     }
 
     fn place(&self, key: &Digest) -> PathBuf {
         self.folder.join(key.to_string())
     }
 
-    /// Serialises changes on this machine. Held for a few system calls.
+    /// Where somebody who did not want to wait is noted.
+    fn beside(&self, key: &Digest, token: &str) -> PathBuf {
+        self.folder.join(format!("{key}+{token}"))
+    }
+
+    /// Serialises changes on this machine. Held for a few system calls, and let go by the kernel when its holder dies.
     fn lock(&self) -> Result<File, StoreError> {
         files::exclusive(&self.folder.join("lock"))
     }
 
     /// Takes the key, unless a living process has it.
-    pub fn claim(&self, key: &Digest, owner: &Owner) -> Result<Claim, StoreError> {
+    pub fn claim(&self, key: &Digest, owner: Owner, company: Company) -> Result<Claim, StoreError> {
         let lock = self.lock()?;
-        let claim = match self.read(key)? {
-            Some(holder) if holder.is_alive() => Claim::Held(holder),
+        let place = self.place(key);
+        let claim = match read(&place)? {
+            Some(holder) if self.is_alive(&holder)? => match company {
+                Company::Wait => Claim::Held(holder),
+                Company::Beside => {
+                    let owner = Owner { epoch: holder.epoch, ..owner };
+                    write(&self.beside(key, &owner.token), &owner)?;
+                    Claim::Won { owner, dead: None }
+                }
+            },
             dead => {
-                self.write(key, owner)?;
-                Claim::Won { dead }
+                let owner = Owner { epoch: dead.as_ref().map_or(0, |dead| dead.epoch) + 1, ..owner };
+                write(&place, &owner)?;
+                Claim::Won { owner, dead: dead.map(Box::new) }
             }
         };
         drop(lock);
@@ -130,33 +115,62 @@ impl Reservations {
     /// Hands the reservation from the engine to its runner. False when it is no longer theirs.
     pub fn take_over(&self, key: &Digest, owner: &Owner) -> Result<bool, StoreError> {
         let lock = self.lock()?;
-        let ours = self.read(key)?.is_some_and(|holder| holder.token == owner.token);
-        if ours {
-            self.write(key, owner)?;
+        let place = self.own(key, owner)?;
+        if let Some(place) = &place {
+            write(place, owner)?;
         }
         drop(lock);
-        Ok(ours)
+        Ok(place.is_some())
     }
 
-    /// Whether the key is still held under this token.
-    pub fn is_held_by(&self, key: &Digest, token: &str) -> Result<bool, StoreError> {
-        Ok(self.read(key)?.is_some_and(|holder| holder.token == token))
+    /// Whether the key is still held under this token and epoch.
+    pub fn is_held_by(&self, key: &Digest, owner: &Owner) -> Result<bool, StoreError> {
+        Ok(self.own(key, owner)?.is_some())
     }
 
     /// Gives the key back; somebody else's reservation stays.
-    pub fn release(&self, key: &Digest, token: &str) -> Result<(), StoreError> {
+    pub fn release(&self, key: &Digest, owner: &Owner) -> Result<(), StoreError> {
         let lock = self.lock()?;
-        if self.read(key)?.is_some_and(|holder| holder.token == token) {
-            let place = self.place(key);
+        if let Some(place) = self.own(key, owner)? {
             fs::remove_file(&place).map_err(StoreError::io("remove", &place))?;
         }
         drop(lock);
         Ok(())
     }
 
+    /// The file under which `owner` holds the key, if it does.
+    fn own(&self, key: &Digest, owner: &Owner) -> Result<Option<PathBuf>, StoreError> {
+        for place in [self.place(key), self.beside(key, &owner.token)] {
+            if read(&place)?.is_some_and(|holder| holder.token == owner.token && holder.epoch == owner.epoch) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
     /// Who has the key, if a living process does.
     pub fn holder(&self, key: &Digest) -> Result<Option<Owner>, StoreError> {
-        Ok(self.read(key)?.filter(Owner::is_alive))
+        match read(&self.place(key))? {
+            Some(holder) if self.is_alive(&holder)? => Ok(Some(holder)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Looks at a holder whose process cannot be seen, and breaks its reservation when its heart has stood still for too long.
+    pub fn watch(&self, key: &Digest, holder: &Owner, vigil: &mut Vigil) -> Result<(), StoreError> {
+        if !holder.process.is_near() && vigil.is_over(self.last_beat(holder), Instant::now()) {
+            self.leases.remove(&holder.lease);
+            self.release(key, holder)?;
+        }
+        Ok(())
+    }
+
+    fn last_beat(&self, owner: &Owner) -> Option<SystemTime> {
+        self.leases.last_beat(&owner.lease)
+    }
+
+    fn is_alive(&self, owner: &Owner) -> Result<bool, StoreError> {
+        self.leases.is_alive(Some(&owner.process), &owner.lease)
     }
 
     /// Every reservation of a living process.
@@ -164,115 +178,168 @@ impl Reservations {
         let mut living = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(StoreError::io("list", &self.folder))? {
             let entry = entry.map_err(StoreError::io("list", &self.folder))?;
-            let key = entry.file_name().to_str().and_then(|name| name.parse::<Digest>().ok());
+            let name = entry.file_name();
+            let key = name.to_str().and_then(|name| name.split('+').next()?.parse::<Digest>().ok());
             if let Some(key) = key
-                && let Some(owner) = self.holder(&key)?
+                && let Some(owner) = read(&entry.path())?
+                && self.is_alive(&owner)?
             {
                 living.push((key, owner));
             }
         }
         Ok(living)
     }
+}
 
-    fn read(&self, key: &Digest) -> Result<Option<Owner>, StoreError> {
-        let place = self.place(key);
-        match fs::read(&place) {
-            // A record that does not parse has no owner who could be waited for.
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io("read", &place)(error)),
-        }
-    }
-
-    fn write(&self, key: &Digest, owner: &Owner) -> Result<(), StoreError> {
-        let place = self.place(key);
-        let bytes = serde_json::to_vec(owner).map_err(|source| StoreError::Record { path: place.clone(), source })?;
-        files::write_atomic(&bytes, &place)
+fn read(place: &std::path::Path) -> Result<Option<Owner>, StoreError> {
+    match fs::read(place) {
+        // A record that does not parse has no owner who could be waited for.
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::io("read", place)(error)),
     }
 }
 
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn boot() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned()).unwrap_or_default()
-}
-
-/// The start time of a process that is not a zombie, in clock ticks since boot.
-fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
-    // The name in parentheses may hold spaces and parentheses of its own.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+fn write(place: &std::path::Path, owner: &Owner) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(owner).map_err(|source| StoreError::Record { path: place.to_owned(), source })?;
+    files::write_atomic(&bytes, place)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn owner(token: &str, process: Process) -> Owner {
-        Owner { token: token.to_owned(), run: "r".to_owned(), stage: "s".to_owned(), directory: PathBuf::new(), process }
+    struct Bench {
+        _folder: tempfile::TempDir,
+        reservations: Reservations,
+        leases: Leases,
+        key: Digest,
     }
 
-    fn reservations() -> (tempfile::TempDir, Reservations, Digest) {
-        let folder = tempfile::tempdir().unwrap();
-        let reservations = Reservations::new(folder.path().to_owned());
-        (folder, reservations, Digest::of(b"key"))
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let leases = Leases::new(folder.path().join("lease"));
+            fs::create_dir(folder.path().join("res")).unwrap();
+            let reservations = Reservations::new(folder.path().join("res"), leases.clone());
+            Self { _folder: folder, reservations, leases, key: Digest::of(b"key") }
+        }
+
+        fn claim(&self, token: &str) -> Claim {
+            self.reservations.claim(&self.key, owner(token, Process::current()), Company::Wait).unwrap()
+        }
+
+        fn win(&self, token: &str) -> Owner {
+            let Claim::Won { owner, .. } = self.claim(token) else { panic!("{token} did not win") };
+            owner
+        }
+
+        fn plant(&self, owner: &Owner) {
+            write(&self.reservations.place(&self.key), owner).unwrap();
+        }
+    }
+
+    fn owner(token: &str, process: Process) -> Owner {
+        Owner {
+            token: token.to_owned(),
+            epoch: 0,
+            lease: token.to_owned(),
+            run: "r".to_owned(),
+            stage: "s".to_owned(),
+            directory: PathBuf::new(),
+            process,
+        }
+    }
+
+    fn far() -> Process {
+        Process { host: "another".to_owned(), ..Process::current() }
     }
 
     #[test]
     fn a_living_owner_keeps_its_key_and_only_its_token_releases_it() {
-        let (_folder, reservations, key) = reservations();
-        let first = owner("one", Process::current());
-        assert_eq!(reservations.claim(&key, &first).unwrap(), Claim::Won { dead: None });
-        assert_eq!(reservations.claim(&key, &owner("two", Process::current())).unwrap(), Claim::Held(first));
-        reservations.release(&key, "two").unwrap();
-        assert!(reservations.holder(&key).unwrap().is_some());
-        reservations.release(&key, "one").unwrap();
-        assert!(reservations.holder(&key).unwrap().is_none());
+        let bench = Bench::new();
+        let first = bench.win("one");
+        assert_eq!(bench.claim("two"), Claim::Held(first.clone()));
+        bench.reservations.release(&bench.key, &owner("two", Process::current())).unwrap();
+        assert!(bench.reservations.holder(&bench.key).unwrap().is_some());
+        bench.reservations.release(&bench.key, &first).unwrap();
+        assert!(bench.reservations.holder(&bench.key).unwrap().is_none());
     }
 
     #[test]
     fn dead_owners_are_broken_at_once_even_when_their_number_was_given_again() {
-        let (_folder, reservations, key) = reservations();
+        let bench = Bench::new();
         let mut reused = Process::current();
         reused.started += 1;
-        let mut rebooted = Process::current();
-        rebooted.boot = "another".to_owned();
-        for dead in [reused, rebooted, Process { pid: u32::MAX, ..Process::current() }] {
-            reservations.write(&key, &owner("dead", dead)).unwrap();
-            let claim = reservations.claim(&key, &owner("new", Process::current())).unwrap();
-            assert!(matches!(claim, Claim::Won { dead: Some(_) }));
+        for dead in [reused, Process { pid: u32::MAX, ..Process::current() }] {
+            bench.plant(&owner("dead", dead));
+            assert!(matches!(bench.claim("new"), Claim::Won { dead: Some(_), .. }));
+            fs::remove_file(bench.reservations.place(&bench.key)).unwrap();
+        }
+    }
+
+    /// A later reservation has a higher epoch, and whoever worked under a lower one may not publish any more.
+    #[test]
+    fn a_higher_epoch_fences_the_older_attempt() {
+        let bench = Bench::new();
+        let old = Owner { epoch: 4, ..owner("old", Process { pid: u32::MAX, ..Process::current() }) };
+        bench.plant(&old);
+        assert!(bench.reservations.is_held_by(&bench.key, &old).unwrap());
+        let new = bench.win("new");
+        assert_eq!(new.epoch, 5);
+        assert!(!bench.reservations.is_held_by(&bench.key, &old).unwrap());
+        assert!(!bench.reservations.take_over(&bench.key, &old).unwrap());
+        bench.reservations.release(&bench.key, &old).unwrap();
+        assert!(bench.reservations.is_held_by(&bench.key, &new).unwrap());
+        // The same token under another epoch is another reservation.
+        assert!(!bench.reservations.is_held_by(&bench.key, &Owner { epoch: 6, ..new }).unwrap());
+    }
+
+    /// Containers share a kernel and often a name; each counts its processes from 1.
+    #[test]
+    fn an_owner_that_cannot_be_seen_is_waited_for_while_its_heart_beats() {
+        let container = Process { namespace: "pid:[1]".to_owned(), pid: u32::MAX, ..Process::current() };
+        for process in [far(), container, Process { boot: "another".to_owned(), ..Process::current() }] {
+            let bench = Bench::new();
+            let holder = owner("far", process);
+            bench.plant(&holder);
+            let lease = bench.leases.take("far").unwrap();
+            assert_eq!(bench.claim("near"), Claim::Held(holder.clone()));
+            let mut vigil = Vigil::default();
+            bench.reservations.watch(&bench.key, &holder, &mut vigil).unwrap();
+            assert!(bench.reservations.holder(&bench.key).unwrap().is_some());
+            drop(lease);
+            assert!(matches!(bench.claim("near"), Claim::Won { dead: Some(_), .. }));
         }
     }
 
     #[test]
-    fn an_owner_on_another_machine_is_waited_for_while_its_heart_beats() {
-        let (folder, reservations, key) = reservations();
-        let mut far = owner("far", Process { host: "another".to_owned(), ..Process::current() });
-        far.directory = folder.path().join("attempt");
-        fs::create_dir(&far.directory).unwrap();
-        reservations.write(&key, &far).unwrap();
-        assert!(reservations.holder(&key).unwrap().is_some());
-        let beat = File::create(far.directory.join("hb")).unwrap();
-        assert!(reservations.holder(&key).unwrap().is_some());
-        beat.set_modified(std::time::SystemTime::now() - SILENCE - Duration::from_secs(1)).unwrap();
-        let claim = reservations.claim(&key, &owner("near", Process::current())).unwrap();
-        assert_eq!(claim, Claim::Won { dead: Some(far) });
+    fn a_heart_that_stands_still_is_noticed_by_whoever_waits() {
+        let bench = Bench::new();
+        let holder = owner("far", far());
+        bench.plant(&holder);
+        bench.reservations.watch(&bench.key, &holder, &mut Vigil::default()).unwrap();
+        assert!(read(&bench.reservations.place(&bench.key)).unwrap().is_none());
+    }
+
+    #[test]
+    fn who_does_not_wait_works_beside_the_holder() {
+        let bench = Bench::new();
+        let first = bench.win("one");
+        let claim = bench.reservations.claim(&bench.key, owner("two", Process::current()), Company::Beside).unwrap();
+        let Claim::Won { owner: second, dead: None } = claim else { panic!("{claim:?}") };
+        assert!(bench.reservations.take_over(&bench.key, &second).unwrap());
+        assert_eq!(bench.reservations.living().unwrap().len(), 2);
+        bench.reservations.release(&bench.key, &second).unwrap();
+        assert!(!bench.reservations.is_held_by(&bench.key, &second).unwrap());
+        assert!(bench.reservations.is_held_by(&bench.key, &first).unwrap());
     }
 
     #[test]
     fn a_runner_takes_over_only_what_is_still_its_own() {
-        let (_folder, reservations, key) = reservations();
-        reservations.claim(&key, &owner("one", Process::current())).unwrap();
-        assert!(reservations.take_over(&key, &owner("one", Process::of(1))).unwrap());
-        assert!(!reservations.take_over(&key, &owner("two", Process::current())).unwrap());
-        assert!(!reservations.is_held_by(&key, "two").unwrap());
+        let bench = Bench::new();
+        let first = bench.win("one");
+        assert!(bench.reservations.take_over(&bench.key, &Owner { process: Process::of(1), ..first.clone() }).unwrap());
+        assert!(!bench.reservations.take_over(&bench.key, &owner("two", Process::current())).unwrap());
     }
 }

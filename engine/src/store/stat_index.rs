@@ -57,6 +57,21 @@ struct Known {
     hashed_at: i128,
 }
 
+impl Known {
+    fn was_quiet(&self) -> bool {
+        self.stamp.last_touched() < self.hashed_at - QUIET_NS
+    }
+}
+
+/// How long a file had not been written to when it was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quiet {
+    /// For so long that any later write shows in its times.
+    Long,
+    /// Not for long: a store through a memory map may show nowhere but in its content.
+    NotYet,
+}
+
 /// The index of one project.
 #[derive(Debug)]
 pub struct StatIndex {
@@ -105,14 +120,15 @@ impl StatIndex {
     fn trusted(&self, stamp: &Stamp) -> Option<Digest> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = known.entries.get(&(stamp.device, stamp.inode))?;
-        (entry.stamp == *stamp && stamp.last_touched() < entry.hashed_at - QUIET_NS).then_some(entry.digest)
+        (entry.stamp == *stamp && entry.was_quiet()).then_some(entry.digest)
     }
 
     /// Whether a file that looks like `stamp` was hashed to `digest` in that very state.
-    pub(crate) fn vouches(&self, stamp: &Stamp, digest: &Digest) -> bool {
+    pub(crate) fn vouch(&self, stamp: &Stamp, digest: &Digest) -> Option<Quiet> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entries.get(&(stamp.device, stamp.inode));
-        entry.is_some_and(|entry| entry.stamp == *stamp && entry.digest == *digest)
+        let entry = known.entries.get(&(stamp.device, stamp.inode))?;
+        let quiet = if entry.was_quiet() { Quiet::Long } else { Quiet::NotYet };
+        (entry.stamp == *stamp && entry.digest == *digest).then_some(quiet)
     }
 
     fn remember(&self, entry: Known) {
@@ -180,10 +196,10 @@ mod tests {
         fs::write(&file, "aaaa").unwrap();
         let index = StatIndex::open(&folder.path().join("state")).unwrap();
         let (digest, _) = index.digest(&file).unwrap();
-        assert!(index.vouches(&Stamp::of(&file).unwrap(), &digest));
-        assert!(!index.vouches(&Stamp::of(&file).unwrap(), &Digest::of(b"bbbb")));
+        assert_eq!(index.vouch(&Stamp::of(&file).unwrap(), &digest), Some(Quiet::NotYet));
+        assert_eq!(index.vouch(&Stamp::of(&file).unwrap(), &Digest::of(b"bbbb")), None);
         fs::write(&file, "bbbbb").unwrap();
-        assert!(!index.vouches(&Stamp::of(&file).unwrap(), &digest));
+        assert_eq!(index.vouch(&Stamp::of(&file).unwrap(), &digest), None);
     }
 
     #[test]

@@ -7,8 +7,11 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    path::{Component, Path, PathBuf},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::PermissionsExt,
+    },
+    path::{Path, PathBuf},
 };
 
 use super::StoreError;
@@ -156,7 +159,9 @@ const DEEPEST: usize = 256;
 /// Walks a folder and refuses what cannot be an artifact.
 pub(crate) fn list(root: &Path, links: Links) -> Result<Listing, StoreError> {
     let mut files = Vec::new();
-    let root = walk(root, (0, links), &mut files)?;
+    let at = root;
+    let root = walk(at, (0, links), &mut files)?;
+    super::symlinks::check(&root, at)?;
     Ok(Listing { files, root })
 }
 
@@ -176,7 +181,8 @@ fn walk(folder: &Path, (depth, links): (usize, Links), files: &mut Vec<PathBuf>)
         let item = if metadata.is_dir() {
             Found::Folder(walk(&path, (depth + 1, links), files)?)
         } else if metadata.is_symlink() {
-            Found::Link(inner_target(&path, depth)?)
+            let target = fs::read_link(&path).map_err(StoreError::io("read", &path))?;
+            Found::Link(target.into_os_string().into_vec())
         } else if metadata.is_file() {
             files.push(path);
             Found::File { index: files.len() - 1, executable: metadata.permissions().mode() & 0o100 != 0 }
@@ -185,25 +191,29 @@ fn walk(folder: &Path, (depth, links): (usize, Links), files: &mut Vec<PathBuf>)
         };
         found.insert(entry.file_name().as_bytes().to_vec(), item);
     }
+    warn_of_folding(folder, found.keys());
     Ok(found)
 }
 
-/// The text of a link at `depth` folders below the root, if it stays inside.
-fn inner_target(path: &Path, depth: usize) -> Result<Vec<u8>, StoreError> {
-    let target = fs::read_link(path).map_err(StoreError::io("read", path))?;
-    let mut height = Some(depth);
-    for component in target.components() {
-        height = match (height, component) {
-            (Some(height), Component::Normal(_)) => Some(height + 1),
-            (Some(height), Component::ParentDir) => height.checked_sub(1),
-            (height, Component::CurDir) => height,
-            (_, Component::RootDir | Component::Prefix(_)) | (None, _) => None,
-        };
+/// Says when two names of a folder are one on a file system that ignores case.
+fn warn_of_folding<'a>(folder: &Path, names: impl Iterator<Item = &'a Vec<u8>>) {
+    for (one, other) in folding(names) {
+        let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+        tracing::warn!(folder = %folder.display(), %one, %other, "Two names differ only in case; some systems keep only one of them.");
     }
-    if height.is_none() {
-        return Err(StoreError::Unsupported { path: path.to_owned(), reason: "the link leads outside the output" });
+}
+
+/// Pairs of names that fold to one.
+pub(crate) fn folding<'a>(names: impl Iterator<Item = &'a Vec<u8>>) -> Vec<(&'a [u8], &'a [u8])> {
+    let mut folded: BTreeMap<String, &[u8]> = BTreeMap::new();
+    let mut pairs = Vec::new();
+    // A name that is not text has no case.
+    for (text, name) in names.filter_map(|name| Some((std::str::from_utf8(name).ok()?, name))) {
+        if let Some(earlier) = folded.insert(text.to_lowercase(), name) {
+            pairs.push((earlier, name.as_slice()));
+        }
     }
-    Ok(target.as_os_str().as_bytes().to_vec())
+    pairs
 }
 
 /// Nodes of a listing bottom-up, the root last, and the content bytes in all. `hashed` answers for [`Listing::files`].
@@ -283,6 +293,16 @@ mod tests {
                 prop_assert!(node.entries.len() <= bytes.len());
             }
         }
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_told() {
+        let names: Vec<Vec<u8>> =
+            ["README", "Readme", "ÄRGER", "ärger", "other"].iter().map(|name| name.as_bytes().to_vec()).collect();
+        let found = folding(names.iter());
+        assert_eq!(found, [("README".as_bytes(), "Readme".as_bytes()), ("ÄRGER".as_bytes(), "ärger".as_bytes())]);
+        let raw = [vec![0xff], vec![0xfe]];
+        assert!(folding(raw.iter()).is_empty());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use flow_engine::{
         Entry, Event, History, Observer, Outcome, Run, RunId, RunOptions, RunRequest, RunState, RunSummary, RunnerProgram,
         StageProgress, StageState, StageStatus, Start, exec_stage,
     },
+    store::{GcOptions, Store},
     testing::toys,
 };
 use serde_json::Value;
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 /// What the re-executed test binary is asked to do.
 const RUNNER: &str = "exec-stage";
 const ENGINE: &str = "engine";
+const COLLECTOR: &str = "collector";
 
 /// The body of the test named `role`: the runner or the engine when re-executed, nothing otherwise.
 pub(crate) fn play_role() {
@@ -36,6 +38,12 @@ pub(crate) fn play_role() {
     let after = |word: &str| arguments.iter().position(|argument| argument == word).map(|at| &arguments[at + 1..]);
     if let Some([_, spec, ..]) = after(RUNNER) {
         std::process::exit(i32::from(exec_stage(Path::new(spec), &registry())));
+    }
+    if let Some([store, ..]) = after(COLLECTOR) {
+        let store = Store::open(Path::new(store)).unwrap();
+        let eager = GcOptions { older_than: Duration::ZERO, grace: Duration::ZERO, ..GcOptions::default() };
+        store.collect(&eager).unwrap();
+        std::process::exit(0);
     }
     if let Some([root, store, run, ..]) = after(ENGINE) {
         let lab = Lab { folder: None, root: PathBuf::from(root), store: PathBuf::from(store) };
@@ -194,7 +202,16 @@ impl Lab {
     /// A new run, or the resumption of one, in a process of its own.
     pub(crate) fn engine(&self, resume: Option<RunId>, environment: &[(&str, &str)]) -> Child {
         let run = resume.map_or_else(|| "new".to_owned(), |run| run.to_string());
-        let program = role(&[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run]);
+        self.play(&[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run], environment)
+    }
+
+    /// A collection that keeps nothing, in a process of its own.
+    pub(crate) fn collector(&self, environment: &[(&str, &str)]) -> Child {
+        self.play(&[COLLECTOR, self.store.to_str().unwrap()], environment)
+    }
+
+    fn play(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+        let program = role(arguments);
         Command::new(program.program)
             .args(program.arguments)
             .envs(environment.iter().copied())

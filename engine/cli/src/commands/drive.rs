@@ -6,6 +6,7 @@ use flow_engine::{
     plan::Plan,
     project::Project,
     run::{Interrupts, Outcome, Run, RunOptions, RunSummary, Start},
+    store::Company,
 };
 use serde_json::json;
 
@@ -23,6 +24,8 @@ pub(super) struct Drive {
     pub(super) start: Start,
     /// `--approve`.
     pub(super) approve: Vec<String>,
+    /// `--no-wait`.
+    pub(super) company: Company,
     pub(super) detail: Detail,
 }
 
@@ -58,6 +61,7 @@ impl Drive {
         let observers = std::iter::once(observer).chain(logs).chain(exports).collect();
         let mut options = RunOptions::new(self.start).map_err(|error| failed(&error))?;
         options.approve = self.approve;
+        options.company = self.company;
         options.person = person();
         options.ask = (shell.ui.interactive && !shell.ui.json()).then(|| ask::at_terminal(shell.ui, board));
         let place = (Arc::clone(project), Arc::clone(&shell.registry));

@@ -5,21 +5,41 @@ use std::time::Duration;
 use clap::Args;
 use flow_engine::{
     run::History,
-    store::{GcOptions, Store},
+    store::{Candidate, Collected, GcOptions, Store, Sweep},
 };
 
-use crate::{CliError, ExitStatus, Shell, text::bytes};
+use crate::{
+    CliError, ExitStatus, Shell,
+    text::{Cell, Grid, bytes, duration},
+    ui::{Tone, Ui},
+};
 
-/// Remove old results that no recent run, decision, or running stage refers to
+/// Results that are listed one by one.
+const LISTED: usize = 10;
+
+/// Remove old results that no recent run, decision, model, or running stage refers to
 #[derive(Debug, Args)]
 #[command(after_help = "\
+What goes lies in the trash for a day: `flow cache restore` brings it back.
+
 Examples:
   flow gc
-  flow gc --older-than 12h")]
+  flow gc --dry-run
+  flow gc --older-than 12h
+  flow gc --max-size 50GiB        the results that are cheapest to make again go first")]
 pub(crate) struct GcArgs {
     /// Keep unreferenced results younger than this
     #[arg(long, value_name = "AGE", default_value = "7d", value_parser = age)]
     older_than: Duration,
+    /// Keep no more than this, even of what recent runs refer to
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_size: Option<u64>,
+    /// Say what would go and leave it
+    #[arg(long)]
+    dry_run: bool,
+    /// Delete at once, with everything in the trash: for a full disk
+    #[arg(long, conflicts_with = "dry_run")]
+    empty_trash: bool,
 }
 
 fn age(text: &str) -> Result<Duration, String> {
@@ -35,22 +55,77 @@ fn age(text: &str) -> Result<Duration, String> {
     seconds.map(Duration::from_secs).ok_or_else(|| "expected a number and d, h, m, or s, such as 12h".to_owned())
 }
 
+const UNITS: [(&str, u64); 9] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("kB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("B", 1),
+];
+
+fn size(text: &str) -> Result<u64, String> {
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, bytes)));
+    let number = unit.and_then(|(digits, bytes)| digits.trim().parse::<u64>().ok()?.checked_mul(*bytes));
+    number.ok_or_else(|| "expected a whole number and a unit, such as 50GiB or 800MB".to_owned())
+}
+
 pub(super) fn execute(args: &GcArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
-    let store = Store::open(&shell.project()?.site.store)?;
+    let store = Store::open_writable(&shell.project()?.site.store)?;
+    let sweep = match (args.dry_run, args.empty_trash) {
+        (true, _) => Sweep::Pretend,
+        (false, true) => Sweep::Delete,
+        (false, false) => Sweep::Trash,
+    };
     let referenced = History::referenced_in(&store)?;
-    let collected = store.collect(&GcOptions { referenced, older_than: args.older_than, ..GcOptions::default() })?;
+    let options = GcOptions { referenced, older_than: args.older_than, max_bytes: args.max_size, sweep, ..GcOptions::default() };
+    let collected = store.collect(&options)?;
     if shell.ui.json() {
         crate::ui::document(&collected);
     } else {
-        let (freed, kept) = (bytes(collected.bytes), bytes(collected.kept_bytes));
-        crate::ui::print(&format!(
-            "freed {freed} ({} results, {} objects); {kept} kept in {}\n",
-            collected.results,
-            collected.objects,
-            store.root().display()
-        ));
+        crate::ui::print(&told(&collected, sweep, shell.ui));
+        crate::ui::print(&format!("{} kept in {}\n", bytes(collected.kept_bytes), store.root().display()));
     }
     Ok(ExitStatus::Ok)
+}
+
+fn told(collected: &Collected, sweep: Sweep, ui: Ui) -> String {
+    let what = format!("{} ({} results, {} objects)", bytes(collected.bytes), collected.results, collected.objects);
+    let line = match sweep {
+        Sweep::Pretend => format!("would remove {what}; nothing was changed\n"),
+        Sweep::Delete => format!("removed {what}; freed {}\n", bytes(collected.freed_bytes)),
+        Sweep::Trash if collected.objects == 0 => {
+            format!("nothing to remove; freed {} of earlier trash\n", bytes(collected.freed_bytes))
+        }
+        Sweep::Trash => format!(
+            "moved {what} to the trash, from where `flow cache restore` brings it back for a day; freed {}\n",
+            bytes(collected.freed_bytes)
+        ),
+    };
+    line + &results(&collected.evicted, ui)
+}
+
+/// The first results as a table.
+pub(super) fn results(candidates: &[Candidate], ui: Ui) -> String {
+    if candidates.is_empty() {
+        return String::new();
+    }
+    let mut grid = Grid::headed(&["result", "stage", "size", "took", "work per GiB"]);
+    for candidate in candidates.iter().take(LISTED) {
+        grid.row([
+            Cell::toned(Tone::Quiet, candidate.key.short()),
+            Cell::plain(candidate.kind.clone()),
+            Cell::plain(bytes(candidate.bytes)),
+            Cell::plain(duration(candidate.seconds)),
+            Cell::plain(duration(candidate.seconds_per_gib)),
+        ]);
+    }
+    let more = candidates.len().saturating_sub(LISTED);
+    let rest = if more > 0 { format!("  and {more} more\n") } else { String::new() };
+    grid.render(ui.out, ui.width) + &rest
 }
 
 #[cfg(test)]
@@ -63,6 +138,17 @@ mod tests {
         assert_eq!(age("0s"), Ok(Duration::ZERO));
         for wrong in ["", "7", "d", "-1h", "1.5h", "99999999999999999999d", "7 d", "7é"] {
             assert!(age(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let cases = [("50GiB", 50 << 30), ("0B", 0), ("800MB", 800_000_000), ("3 kB", 3_000), ("1TiB", 1 << 40)];
+        for (text, bytes) in cases {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "50", "GiB", "1.5GiB", "-1GB", "99999999999TiB", "5Gib", "5é"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 }

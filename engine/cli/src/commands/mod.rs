@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod bisect;
+pub(crate) mod cache;
 pub(crate) mod chat;
 pub(crate) mod check;
 pub(crate) mod compare;
@@ -71,6 +72,7 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
         Command::Man(args) => man::execute(&args, shell),
         Command::Export(args) => export::execute(&args, shell),
         Command::Replay(args) => replay::execute(&args, shell),
+        Command::Cache(args) => cache::execute(&args, shell),
         Command::Completions(args) => Ok(completions::execute(&args, shell)),
         // The engine reads this code, not a person.
         Command::ExecStage(args) => return Ok(exec_stage::execute(&args, shell)),

@@ -5,6 +5,7 @@ use flow_engine::{
     plan::{Plan, PlanRequest},
     project::Project,
     run::Start,
+    store::Company,
 };
 
 use super::{drive::Drive, find::Found};
@@ -44,5 +45,5 @@ pub(super) fn execute(args: ResumeArgs, shell: &Shell) -> Result<ExitStatus, Cli
         profile: request.profile.as_deref(),
     })?;
     let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
-    Drive { plan, project, start: Start::Resume(run), approve: args.approve, detail }.go(shell)
+    Drive { plan, project, start: Start::Resume(run), approve: args.approve, company: Company::Wait, detail }.go(shell)
 }

@@ -1,7 +1,10 @@
 //! `flow run`.
 
 use clap::Args;
-use flow_engine::run::{RunRequest, Start};
+use flow_engine::{
+    run::{RunRequest, Start},
+    store::Company,
+};
 
 use super::drive::Drive;
 use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, progress::Detail};
@@ -22,6 +25,9 @@ pub(crate) struct RunArgs {
     /// Approve this stage in advance; may be repeated
     #[arg(long, value_name = "STAGE")]
     approve: Vec<String>,
+    /// Do work that another run is doing already as well, instead of waiting for it; the first result is kept
+    #[arg(long)]
+    no_wait: bool,
     /// Say only what went wrong or waits
     #[arg(long, short)]
     quiet: bool,
@@ -44,5 +50,6 @@ pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliErr
         (false, true) => Detail::Logs,
         (false, false) => Detail::Normal,
     };
-    Drive { plan, project, start: Start::New(request), approve: args.approve, detail }.go(shell)
+    let company = if args.no_wait { Company::Beside } else { Company::Wait };
+    Drive { plan, project, start: Start::New(request), approve: args.approve, company, detail }.go(shell)
 }

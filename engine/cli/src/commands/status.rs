@@ -116,7 +116,7 @@ fn progress(stage: &StageState, found: &Found) -> Option<String> {
     let read = SegmentReader::new(&folder).poll();
     read.into_iter().rev().find_map(|segment| match segment {
         Segment::Progress(progress) => Some(progress_words(&progress)),
-        Segment::Metric { .. } | Segment::Failed { .. } | Segment::Committed | Segment::Unknown => None,
+        Segment::Metric { .. } | Segment::Failed { .. } | Segment::Lost { .. } | Segment::Committed | Segment::Unknown => None,
     })
 }
 

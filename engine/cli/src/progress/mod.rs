@@ -13,7 +13,7 @@ use flow_engine::{project::Project, run::Observer};
 
 pub(crate) use board::Board;
 pub(crate) use logs::streams;
-pub(crate) use say::{cached, progress_words, skipped, waiting};
+pub(crate) use say::{cached, progress_words, skipped, tainted, waiting};
 
 use crate::ui::{Output, Ui};
 

@@ -126,10 +126,25 @@ fn say(event: &Event, state: &RunState) -> Vec<Saying> {
             vec![Saying::about(stage, Tone::Quiet, "–", skipped(reason))]
         }
         Event::StageJudged { stage, verdicts } => verdicts.iter().map(|verdict| judged(stage, verdict)).collect(),
+        Event::StageLost { stage, digest, reason, found_by, .. } => {
+            let text = format!("object {} of the store cannot be used: {reason}; it is made again", digest.short());
+            let found = found_by.as_ref().map(|by| format!("found by {by}")).unwrap_or_default();
+            vec![Saying::about(stage, Tone::Watch, "↻", text).aside(found)]
+        }
+        Event::StageTainted { stage, changed } => {
+            vec![Saying::about(stage, Tone::Watch, "!", tainted(changed))]
+        }
         Event::StageInterrupted { stage, .. } => {
             vec![Saying::about(stage, Tone::Watch, "⏸", "stopped at a safe point")]
         }
     }
+}
+
+/// That a result counts for this run only, and why.
+pub(crate) fn tainted(changed: &[std::path::PathBuf]) -> String {
+    let first = changed.first().map(|path| crate::text::near_here(path).display().to_string()).unwrap_or_default();
+    let more = if changed.len() > 1 { format!(" and {} more", changed.len() - 1) } else { String::new() };
+    format!("not cached: {first}{more} changed while it was read; run again when nobody writes to it")
 }
 
 /// Who does the work, seen from this run.

@@ -14,8 +14,8 @@ use flow_engine::{
 
 use crate::{
     dag::Mark,
-    progress::{cached, skipped},
-    text::{Cell, Grid, bytes, duration, metrics, near_here},
+    progress::{cached, skipped, tainted},
+    text::{Cell, Grid, bytes, duration, metrics, near_here, push},
     ui::{Tone, Ui},
 };
 
@@ -44,6 +44,7 @@ pub(crate) fn text(summary: &RunSummary, project: &Project, ui: Ui) -> String {
         out.push('\n');
         out.push_str(&comparison.render(ui.out, ui.width));
     }
+    out.push_str(&remarks(summary));
     let mut after = Grid::new();
     let page = near_here(&summary.directory.join("index.html")).display().to_string();
     after.row([Cell::toned(Tone::Quiet, "report"), Cell::plain(page)]);
@@ -171,6 +172,25 @@ fn outputs(state: &StageState) -> String {
     }
     let sizes = state.outputs.iter().map(|(port, artifact)| format!("{port} {}", bytes(artifact.bytes)));
     sizes.collect::<Vec<_>>().join(" · ")
+}
+
+/// What somebody should know about results: made again because the store lost them, or not kept in it.
+fn remarks(summary: &RunSummary) -> String {
+    let mut out = String::new();
+    for StageSummary { state, .. } in &summary.stages {
+        if let Some(first) = state.lost.first() {
+            let more = if state.lost.len() > 1 { format!(" and {} more", state.lost.len() - 1) } else { String::new() };
+            let (name, object) = (&state.name, first.digest.short());
+            push(
+                &mut out,
+                format_args!("\n  {name} ran again: object {object}{more} of the store could not be used, {}\n", first.reason),
+            );
+        }
+        if !state.tainted.is_empty() {
+            push(&mut out, format_args!("\n  {} was {}\n", state.name, tainted(&state.tainted)));
+        }
+    }
+    out
 }
 
 /// Base beside tuned, a line for each metric.
