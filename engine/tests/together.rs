@@ -138,7 +138,7 @@ fn strike(lab: &Lab, dice: &mut Dice) -> bool {
     let history = History::of(&lab.project());
     let latest = history.find("latest").ok().filter(|run| history.load(*run).is_ok());
     let mut engine = lab.engine(latest.filter(|_| dice.below(2) == 0), &[]);
-    std::thread::sleep(Duration::from_millis(dice.below(400)));
+    std::thread::sleep(Duration::from_millis(dice.below(250)));
     let stages = children(engine.id());
     let stage = stages.get(usize::try_from(dice.below(64)).unwrap() % stages.len().max(1)).copied();
     let hit = engine.try_wait().unwrap().is_none();
@@ -151,7 +151,7 @@ fn strike(lab: &Lab, dice: &mut Dice) -> bool {
         _ => kill(engine.id()),
     }
     // An engine that lost a stage may end by itself; one that waits for a living stage may as well be stopped here.
-    std::thread::sleep(Duration::from_millis(dice.below(100)));
+    std::thread::sleep(Duration::from_millis(dice.below(50)));
     engine.kill().unwrap();
     engine.wait().unwrap();
     hit
@@ -169,7 +169,7 @@ fn a_campaign_of_kills_changes_nothing() {
     while hits < kills {
         let lab = Lab::new();
         lab.write(&flow());
-        for _ in 0..=dice.below(5) {
+        for _ in 0..=dice.below(9) {
             hits += u64::from(strike(&lab, &mut dice));
         }
         let ended = lab.run(&flow());

@@ -26,7 +26,7 @@ use crate::{
     history::{FileState, flat},
     plan::{Plan, mixed_seed},
     project::Project,
-    store::{ActionResult, Cas, Claim, Owner, Process, Store, StoreError, remove_all},
+    store::{ActionResult, Cas, Claim, Company, Owner, Process, Store, StoreError, remove_all},
 };
 
 /// Whether a stage repeats itself.
@@ -148,9 +148,10 @@ impl Round<'_> {
         let twin = twin(store, &folder.0.join("store"))?;
         let attempt = folder.0.join("attempt");
         fs::create_dir_all(&attempt)?;
-        let spec = self.spec((&twin, token), &attempt);
-        if !matches!(twin.reservations().claim(&spec.key, &spec.owner)?, Claim::Won { .. }) {
-            return Err(StageError::internal("somebody else works in a new store"));
+        let mut spec = self.spec((&twin, token), &attempt);
+        match twin.reservations().claim(&spec.key, spec.owner.clone(), Company::Wait)? {
+            Claim::Won { owner, .. } => spec.owner = owner,
+            Claim::Held(_) => return Err(StageError::internal("somebody else works in a new store")),
         }
         self.run(&spec, &attempt)?;
         match twin.actions().peek(&spec.key)? {
@@ -165,7 +166,9 @@ impl Round<'_> {
         let mut site = self.project.site.clone();
         twin.root().clone_into(&mut site.store);
         let owner = Owner {
+            lease: token.clone(),
             token,
+            epoch: 0,
             run: "check".to_owned(),
             directory: attempt.to_owned(),
             stage: planned.name.clone(),
@@ -192,7 +195,7 @@ impl Round<'_> {
     }
 
     fn run(&self, spec: &AttemptSpec, attempt: &Path) -> Result<(), StageError> {
-        let place = AttemptSpec::place(attempt);
+        let place = spec.place();
         let bytes =
             serde_json::to_vec(spec).map_err(|error| StageError::internal("cannot describe the attempt").because(&error))?;
         fs::write(&place, bytes)?;
@@ -231,7 +234,7 @@ fn twin(store: &Store, root: &Path) -> Result<Store, StageError> {
 fn told_failure(attempt: &Path, stage: &str) -> StageError {
     let told = SegmentReader::new(attempt).poll().into_iter().find_map(|segment| match segment {
         Segment::Failed { error } => Some(error),
-        Segment::Progress(_) | Segment::Metric { .. } | Segment::Committed | Segment::Unknown => None,
+        Segment::Progress(_) | Segment::Metric { .. } | Segment::Lost { .. } | Segment::Committed | Segment::Unknown => None,
     });
     told.unwrap_or_else(|| {
         let log = fs::read_to_string(attempt.join("stderr")).unwrap_or_default();
