@@ -1,5 +1,7 @@
 //! Many runs at once: one store, several projects, a collector that never rests, and engines and stages that are killed.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 mod support;
 
 use std::{
@@ -39,7 +41,9 @@ fn eight_runs_on_two_projects_beside_a_collector_compute_each_key_once() {
     let undisturbed = digests(&Lab::new().run(&flow()));
     let one = Lab::new();
     let two = one.beside();
-    [&one, &two].iter().for_each(|lab| lab.write(&flow()));
+    for lab in [&one, &two] {
+        lab.write(&flow());
+    }
     let store = Store::open_writable(&one.store).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -81,7 +85,9 @@ fn who_does_not_wait_computes_as_well_and_the_first_result_stays() {
     let one = Lab::new();
     let two = one.beside();
     let slow = json!({"slow": {"uses": "toy/sleep@1", "with": {"steps": 1, "millis": 1500, "text": "t"}}});
-    [&one, &two].iter().for_each(|lab| lab.write(&slow));
+    for lab in [&one, &two] {
+        lab.write(&slow);
+    }
     let summaries: Vec<_> = std::thread::scope(|scope| {
         let first = scope.spawn(|| one.execute(&one.start(None), |_| {}).unwrap());
         one.wait_for("slow", |stage| stage.status == StageStatus::Running);

@@ -9,6 +9,7 @@ use flow_engine::{
     project::Project,
     report::number::number,
     run::{History, Preimages, RunRequest, Start, preview},
+    store::Company,
 };
 use serde_json::json;
 
@@ -141,6 +142,7 @@ impl Bisection<'_> {
             project: mixed.project.clone(),
             start: Start::New(request),
             approve: self.args.approve.clone(),
+            company: Company::Wait,
             detail: Detail::Quiet,
         };
         let summary = drive.execute(self.shell, &project)?;

@@ -117,7 +117,9 @@ mod tests {
     fn a_consumer_goes_on_when_everything_it_waits_for_is_made() {
         let [one, two, consumer, other] = [0, 1, 2, 3].map(NodeIndex::new);
         let mut rewinds = Rewinds::default();
-        [(consumer, one), (consumer, two), (other, one)].map(|(consumer, producer)| rewinds.wait(consumer, producer));
+        for (consumer, producer) in [(consumer, one), (consumer, two), (other, one)] {
+            rewinds.wait(consumer, producer);
+        }
         assert!(rewinds.is_waited_for(one) && !rewinds.is_waited_for(consumer));
         assert_eq!(rewinds.made(one), Some(vec![other]));
         assert_eq!(rewinds.made(two), Some(vec![consumer]));
