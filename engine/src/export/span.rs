@@ -165,6 +165,8 @@ impl Spans {
             | Event::StageParked { .. }
             | Event::StageDecided { .. }
             | Event::StageJudged { .. }
+            | Event::StageLost { .. }
+            | Event::StageTainted { .. }
             | Event::HookFired { .. }
             | Event::Unknown => Vec::new(),
         }

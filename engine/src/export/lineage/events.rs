@@ -95,6 +95,8 @@ impl Teller {
             | Event::StageRetried { .. }
             | Event::StageSkipped { .. }
             | Event::StageJudged { .. }
+            | Event::StageLost { .. }
+            | Event::StageTainted { .. }
             | Event::HookFired { .. }
             | Event::Unknown => Vec::new(),
         }
