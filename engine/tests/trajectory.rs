@@ -194,11 +194,11 @@ fn only_ends_are_kept_and_the_collector_keeps_what_runs_refer_to() {
     let store = Store::open(&lab.store).unwrap();
     let now = std::time::Duration::ZERO;
     let referenced = History::referenced_in(&store).unwrap();
-    store.collect(&GcOptions { referenced, older_than: now, grace: now }).unwrap();
+    store.collect(&GcOptions { referenced, older_than: now, grace: now, ..GcOptions::default() }).unwrap();
     assert_eq!(outlook(&lab, &json!({})), Some(Outlook::FromStep { step: 9 }));
     assert_eq!(resumed(&lab.run(&walk(&json!({})))), Some(9.0), "its objects are there too");
     assert!(stage(&first, "walk").key.is_some());
-    store.collect(&GcOptions { referenced: std::collections::BTreeSet::new(), older_than: now, grace: now }).unwrap();
+    store.collect(&GcOptions { older_than: now, grace: now, ..GcOptions::default() }).unwrap();
     assert_eq!(records(&lab).len(), 0);
     assert_eq!(outlook(&lab, &json!({"steps": 12})), None);
 }

@@ -60,9 +60,8 @@ use rustix::fs::{Access, access};
 
 use crate::Digest;
 
-const FOLDERS: [&str; 14] = [
-    "cas", "tree", "act", "ac", "ckpt", "scratch", "res", "tmp", "src", "quarantine", "roots", "lease", "trash", "bin",
-];
+const FOLDERS: [&str; 14] =
+    ["cas", "tree", "act", "ac", "ckpt", "scratch", "res", "tmp", "src", "quarantine", "roots", "lease", "trash", "bin"];
 
 /// One content store.
 #[derive(Clone, Debug)]
