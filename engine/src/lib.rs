@@ -10,6 +10,7 @@ pub mod export;
 pub mod expression;
 pub mod history;
 pub mod horizon;
+pub mod govern;
 pub mod journal;
 pub mod lock;
 pub mod migrate;

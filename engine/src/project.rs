@@ -10,7 +10,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::context::Site;
+use crate::{
+    context::Site,
+    govern::{Governance, Trust},
+};
 
 /// The file that marks a project's root and holds site settings.
 pub const SETTINGS_FILE: &str = "flow.toml";
@@ -30,6 +33,8 @@ pub struct Project {
     pub state: PathBuf,
     /// Places of this machine that stages may use.
     pub site: Site,
+    /// Whose decisions count, and which policy plans must meet.
+    pub governance: Governance,
 }
 
 /// A project that cannot be located.
@@ -64,7 +69,10 @@ pub enum ProjectError {
     },
     /// `flow.toml` holds something else than settings.
     #[error("cannot parse {}", path.display())]
-    #[diagnostic(code(flow::project::invalid_settings), help("known settings are `[registry] path` and `[store] path`"))]
+    #[diagnostic(
+        code(flow::project::invalid_settings),
+        help("known settings are `[registry] path`, `[store] path`, `[trust] NAME`, and `[policy] file`")
+    )]
     Invalid {
         /// The settings file.
         path: PathBuf,
@@ -90,6 +98,16 @@ struct Settings {
     registry: Folder,
     #[serde(default)]
     store: Folder,
+    #[serde(default)]
+    trust: Trust,
+    #[serde(default)]
+    policy: PolicySettings,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicySettings {
+    file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -124,7 +142,9 @@ impl Project {
             store: settings.store_folder(&root, environment)?,
             base: base.clone(),
         };
-        Ok(Self { lock_file: base.join("flow.lock"), state: root.join(".flow"), root, base, workflow_file, site })
+        let policy = settings.policy.file.map(|file| root.join(file));
+        let governance = Governance { trust: settings.trust, policy };
+        Ok(Self { lock_file: base.join("flow.lock"), state: root.join(".flow"), root, base, workflow_file, site, governance })
     }
 }
 
@@ -215,6 +235,18 @@ mod tests {
         let project = Project::locate(&file, &environment).unwrap();
         assert_eq!(project.site.store, Path::new("/big/store"));
         assert_eq!(project.site.registry, Path::new("/home/ada/.local/share/flow/registry"));
+    }
+
+    #[test]
+    fn trusted_people_and_the_policy_are_settings_of_the_project() {
+        let top = tempfile::tempdir().unwrap();
+        let file = workflow_in(&top.path().join("a"));
+        let key = crate::govern::SecretKey::generate().unwrap().public();
+        let settings = format!("[trust]\nalice = {{key = \"{key}\", roles = [\"steward\"]}}\n[policy]\nfile = \"policy.yaml\"\n");
+        std::fs::write(top.path().join(SETTINGS_FILE), settings).unwrap();
+        let governance = Project::locate(&file, &home).unwrap().governance;
+        assert_eq!(governance.trust.owner(&key).map(|(name, _)| name), Some("alice"));
+        assert_eq!(governance.policy, Some(top.path().join("policy.yaml")));
     }
 
     #[test]

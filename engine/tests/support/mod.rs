@@ -15,6 +15,7 @@ use std::{
 use flow_engine::{
     Digest, Locate, Located, SourceError, SourceResolver, StageRegistry,
     context::Site,
+    govern::Governance,
     plan::{Plan, PlanRequest},
     project::Project,
     run::{
@@ -137,6 +138,7 @@ impl Lab {
             lock_file: self.root.join("flow.lock"),
             state: self.root.join(".flow"),
             site: Site { registry: self.root.join("registry"), store: self.store.clone(), base: self.root.clone() },
+            governance: Governance::default(),
         })
     }
 

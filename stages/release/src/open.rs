@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use flow_engine::{
     Digest, SourceRef, StageError, StageRegistry,
     context::Site,
+    govern::Governance,
     lock::{LockFile, Pin},
     project::Project,
     source::SourceFile,
@@ -90,6 +91,7 @@ impl Opener<'_> {
             lock_file,
             state: self.site.base.join(".flow"),
             site: self.site.clone(),
+            governance: Governance::default(),
         };
         let index = StatIndex::open(&locks)?;
         let request = SourceRequest { project: &project, registry: self.registry, index: &index, progress: &|_, _, _| {} };
