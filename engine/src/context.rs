@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Secret, Seed, StageError, horizon::Keeper, source::SourceFile};
+use crate::{Digest, Secret, Seed, StageError, govern::Envelope, horizon::Keeper, source::SourceFile};
 
 /// Places of this machine that stages may use. They never enter a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct Decision {
     pub comment: Option<String>,
     /// How it was taken: `command`, `terminal`, or `flag` (`--approve STAGE`).
     pub via: String,
+    /// The signed records behind it; none for decisions of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed: Vec<Envelope>,
 }
 
 /// One stage upstream of this one, nearest last: the lineage that cards and versions record.

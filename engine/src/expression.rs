@@ -11,6 +11,7 @@ use cel::{ExecutionError, Program};
 use serde_json::Value;
 
 pub use names::Name;
+pub(crate) use scope::to_cel;
 pub use scope::{Reading, Scope};
 
 /// A boolean CEL expression of the file, kept with its text.
@@ -31,6 +32,8 @@ pub enum Place {
     Gate,
     /// `expect:` is asked after the stage, about one metric.
     Expectation,
+    /// A rule of a policy is asked about a plan.
+    Policy,
 }
 
 impl Place {
@@ -40,6 +43,7 @@ impl Place {
             Self::Condition => &["params", "stages"],
             Self::Gate => &["baseline", "metrics", "params", "stages"],
             Self::Expectation => &["baseline", "metrics", "params"],
+            Self::Policy => &["params", "run", "stage", "stages", "trust", "workflow"],
         }
     }
 }
@@ -64,6 +68,12 @@ pub struct EvaluationError {
     pub reason: String,
     /// What the reader can do next.
     pub help: Option<String>,
+}
+
+/// Why there is no answer.
+enum Unanswered {
+    NotBoolean(EvaluationError),
+    Failed(ExecutionError),
 }
 
 impl Expression {
@@ -114,14 +124,25 @@ impl Expression {
 
     /// Says whether the expression holds.
     pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, EvaluationError> {
-        let context = scope.context();
-        match self.program.execute(&context) {
+        self.execute(&scope.context()).map_err(|error| self.explain(error, scope))
+    }
+
+    /// Says whether the expression holds for values of the caller's own.
+    pub(crate) fn answer(&self, context: &cel::Context<'_, '_>) -> Result<bool, EvaluationError> {
+        self.execute(context).map_err(|error| match error {
+            Unanswered::NotBoolean(error) => error,
+            Unanswered::Failed(error) => self.no_answer(error.to_string(), None),
+        })
+    }
+
+    fn execute(&self, context: &cel::Context<'_, '_>) -> Result<bool, Unanswered> {
+        match self.program.execute(context) {
             Ok(cel::Value::Bool(answer)) => Ok(answer),
-            Ok(other) => Err(self.no_answer(
+            Ok(other) => Err(Unanswered::NotBoolean(self.no_answer(
                 format!("the result is a {} and not true or false", other.type_of()),
                 Some("compare with ==, <, <=, > or >=".to_owned()),
-            )),
-            Err(error) => Err(self.explain(&error, scope)),
+            ))),
+            Err(error) => Err(Unanswered::Failed(error)),
         }
     }
 
@@ -134,8 +155,12 @@ impl Expression {
         EvaluationError { text: self.text.clone(), reason, help }
     }
 
-    fn explain(&self, error: &ExecutionError, scope: &Scope<'_>) -> EvaluationError {
-        let ExecutionError::NoSuchKey(key) = error else {
+    fn explain(&self, error: Unanswered, scope: &Scope<'_>) -> EvaluationError {
+        let error = match error {
+            Unanswered::NotBoolean(error) => return error,
+            Unanswered::Failed(error) => error,
+        };
+        let ExecutionError::NoSuchKey(key) = &error else {
             return self.no_answer(error.to_string(), None);
         };
         let missing = self.names.iter().find(|name| scope.lookup(name).is_none());

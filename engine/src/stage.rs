@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{ArtifactKind, SourceRef, StageContext, StageError, context::Site, horizon::Horizon};
+use crate::{ArtifactKind, SourceRef, StageContext, StageError, context::Site, govern::ReviewTerms, horizon::Horizon};
 
 /// One kind of work a workflow can ask for by name.
 pub trait Stage: Send + Sync + 'static {
@@ -48,6 +48,11 @@ pub trait Stage: Send + Sync + 'static {
     /// How far this configuration goes on a way that other lengths share; its checkpoints are filed by that way. Such a stage
     /// saves and resumes through [`StageContext::keeper`].
     fn horizon(_: &Self::Config) -> Option<Horizon> {
+        None
+    }
+
+    /// What a stage with [`Effect::Decides`] asks, and of whom.
+    fn asks(_: &Self::Config) -> Option<ReviewTerms> {
         None
     }
 
@@ -197,6 +202,10 @@ pub trait DynStage: Send + Sync {
     }
     /// See [`Stage::still_holds`].
     fn still_holds(&self, site: &Site, output: &dyn Fn(&str) -> Option<PathBuf>) -> bool;
+    /// See [`Stage::asks`].
+    fn asks(&self) -> Option<ReviewTerms> {
+        None
+    }
     /// See [`Stage::run`].
     fn run(&self, cx: &mut StageContext<'_>) -> Result<(), StageError>;
 }
@@ -249,6 +258,9 @@ impl<S: Stage> DynStage for Configured<S> {
     }
     fn still_holds(&self, site: &Site, output: &dyn Fn(&str) -> Option<PathBuf>) -> bool {
         S::still_holds(&self.config, site, output)
+    }
+    fn asks(&self) -> Option<ReviewTerms> {
+        S::asks(&self.config)
     }
     fn run(&self, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         S::run(&self.config, cx)

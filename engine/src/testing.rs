@@ -16,6 +16,7 @@ pub use self::walk::{Pace, Resume, Walk, WalkConfig};
 use crate::{
     ArtifactKind, Effect, Ports, SourceRef, Stage, StageContext, StageError, StageRegistry,
     context::Site,
+    govern::ReviewTerms,
     report::{Report, Verdict},
 };
 
@@ -251,30 +252,31 @@ impl Stage for Judge {
     }
 }
 
-/// Asks for a decision.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DecideConfig {}
-
 /// `toy/decide`: needs a person's decision about `review` and records it as `approval`.
 pub struct Decide;
 
 impl Stage for Decide {
-    type Config = DecideConfig;
+    type Config = ReviewTerms;
     const KIND: &'static str = "toy/decide";
     const REVISION: u32 = 1;
     const EFFECT: Effect = Effect::Decides;
 
-    fn ports(_: &DecideConfig) -> Ports {
+    fn ports(_: &ReviewTerms) -> Ports {
         Ports::new().reads_many("review", ArtifactKind::Any).writes("approval", ArtifactKind::Approval)
     }
 
-    fn run(_: &DecideConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
+    fn asks(terms: &ReviewTerms) -> Option<ReviewTerms> {
+        Some(terms.clone())
+    }
+
+    fn run(_: &ReviewTerms, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         let decision = cx.decision().ok_or_else(|| StageError::new(crate::StageErrorKind::Parked, "a decision is missing"))?;
         if !decision.approved {
             return Err(StageError::input(format!("{} rejected it", decision.by)));
         }
-        std::fs::write(cx.output("approval")?, format!("approved by {}\n", decision.by)).map_err(StageError::from)
+        let approval =
+            serde_json::to_vec(decision).map_err(|error| StageError::internal("cannot write it down").because(&error))?;
+        std::fs::write(cx.output("approval")?, approval).map_err(StageError::from)
     }
 }
 

@@ -6,6 +6,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use flow_engine::{
     context::Decision,
+    govern::{GovernError, KeyRing, Signatory},
     run::{Event, History, Hit, Interrupts, Outcome, Reason, RunError, SkipReason, StageStatus, approve, why},
     store::{GcOptions, Store},
 };
@@ -25,7 +26,18 @@ fn pair(text: &str, times: u32, separator: &str) -> Value {
 }
 
 fn decision(approved: bool) -> Decision {
-    Decision { approved, by: "ada".to_owned(), at: "2026-11-24T09:00:00Z".to_owned(), comment: None, via: "command".to_owned() }
+    Decision {
+        approved,
+        by: "ada".to_owned(),
+        at: jiff::Timestamp::now().to_string(),
+        comment: None,
+        via: "command".to_owned(),
+        signed: Vec::new(),
+    }
+}
+
+fn signatory(lab: &Lab) -> Signatory {
+    Signatory::new(KeyRing::new(lab.root.join("keys")))
 }
 
 #[test]
@@ -191,27 +203,29 @@ fn a_decision_is_bound_to_the_bytes_that_were_reviewed() {
     assert_eq!(parked.outcome, Outcome::Parked);
     assert_eq!(stage(&parked, "ok").reviewed[0].from, "data.out");
     assert_eq!(stage(&parked, "after").status, StageStatus::Pending);
-    approve(&lab.project(), parked.run, "ok", decision(true)).unwrap();
+    approve(&lab.project(), (parked.run, "ok"), decision(true), &signatory(&lab)).unwrap();
     let resumed = lab.resume();
     assert_eq!(resumed.outcome, Outcome::Succeeded);
     assert_eq!(stage(&resumed, "ok").decision.as_ref().map(|decision| decision.by.as_str()), Some("ada"));
     assert!(cached(&lab.run(&review("a")), "ok"));
     assert_eq!(lab.run(&review("b")).outcome, Outcome::Parked);
-    assert!(matches!(approve(&lab.project(), parked.run, "data", decision(true)), Err(RunError::NotParked { .. })));
+    let other = approve(&lab.project(), (parked.run, "data"), decision(true), &signatory(&lab));
+    assert!(matches!(other, Err(RunError::NotParked { .. })));
 }
 
 #[test]
-fn a_rejected_stage_fails_until_somebody_decides_otherwise() {
+fn a_rejection_stands_until_the_content_changes() {
     let lab = Lab::new();
     let parked = lab.run(&review("a"));
-    approve(&lab.project(), parked.run, "ok", decision(false)).unwrap();
+    approve(&lab.project(), (parked.run, "ok"), decision(false), &signatory(&lab)).unwrap();
     let rejected = lab.resume();
     assert_eq!(rejected.outcome, Outcome::Failed);
     assert!(matches!(stage(&rejected, "after").status, StageStatus::Skipped { .. }));
     let again = lab.run(&review("a"));
     assert_eq!(again.outcome, Outcome::Failed);
-    approve(&lab.project(), again.run, "ok", decision(true)).unwrap();
-    assert_eq!(lab.resume().outcome, Outcome::Succeeded);
+    let overruled = approve(&lab.project(), (again.run, "ok"), decision(true), &signatory(&lab));
+    assert!(matches!(overruled, Err(RunError::Govern(GovernError::Refused { .. }))));
+    assert_eq!(lab.run(&review("b")).outcome, Outcome::Parked);
 }
 
 #[test]

@@ -90,6 +90,9 @@ pub(crate) enum Command {
     Graph(commands::graph::GraphArgs),
     Approve(commands::approve::ApproveArgs),
     Reject(commands::approve::RejectArgs),
+    Keys(commands::keys::KeysArgs),
+    Audit(commands::audit::AuditArgs),
+    Policy(commands::policy::PolicyArgs),
     Chat(commands::chat::ChatArgs),
     Generate(commands::generate::GenerateArgs),
     Serve(commands::serve::ServeArgs),
@@ -114,11 +117,12 @@ pub(crate) enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("Begin", &["init", "update", "migrate"]),
     ("Run a workflow", &["run", "resume", "approve", "reject"]),
-    ("Look before", &["check", "plan", "graph"]),
-    ("Look after", &["status", "runs", "diff", "compare", "bisect", "logs", "why"]),
+    ("Look before", &["check", "plan", "graph", "policy"]),
+    ("Look after", &["status", "runs", "diff", "compare", "bisect", "logs", "why", "audit"]),
     ("Hand on", &["export", "replay"]),
     ("Use a model", &["chat", "generate", "serve", "models"]),
     ("Look up", &["stages", "schema", "completions", "man"]),
+    ("Sign", &["keys"]),
     ("Tidy up", &["gc", "cache", "doctor"]),
 ];
 

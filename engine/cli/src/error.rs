@@ -6,6 +6,7 @@ use flow_engine::{
     StageError, StageErrorKind,
     component::ComponentError,
     export::capsule::CapsuleError,
+    govern::GovernError,
     plan::PlanErrors,
     project::ProjectError,
     run::{Outcome, RunError},
@@ -175,7 +176,8 @@ impl From<ProjectError> for CliError {
 
 impl From<RunError> for CliError {
     fn from(error: RunError) -> Self {
-        let status = match error {
+        let status = match &error {
+            RunError::Govern(error) => governed(error),
             RunError::UnknownRun { .. }
             | RunError::AmbiguousRun { .. }
             | RunError::Live { .. }
@@ -189,6 +191,32 @@ impl From<RunError> for CliError {
             RunError::History { .. } | RunError::Lost { .. } => ExitStatus::Internal,
         };
         Self::diagnostic(status, error)
+    }
+}
+
+/// How an error about keys, decisions, or the audit log ends.
+fn governed(error: &GovernError) -> ExitStatus {
+    match error {
+        GovernError::KeyText { .. }
+        | GovernError::KeyName { .. }
+        | GovernError::KeyExists { .. }
+        | GovernError::NoKey { .. }
+        | GovernError::OpenKey { .. }
+        | GovernError::Untrusted { .. }
+        | GovernError::ManyKeys { .. }
+        | GovernError::OtherOwner { .. }
+        | GovernError::Refused { .. }
+        | GovernError::Time { .. } => ExitStatus::Usage,
+        GovernError::Io { .. } | GovernError::Store(_) | GovernError::Random { .. } | GovernError::Audit { .. } => {
+            ExitStatus::StageFailed
+        }
+        GovernError::Compose { .. } => ExitStatus::Internal,
+    }
+}
+
+impl From<GovernError> for CliError {
+    fn from(error: GovernError) -> Self {
+        RunError::from(error).into()
     }
 }
 

@@ -96,7 +96,8 @@ fn nest(into: &mut serde_json::Map<String, Value>, name: &str, value: f64) {
     }
 }
 
-fn to_cel(value: &Value) -> cel::Value {
+/// A JSON value as expressions see it.
+pub(crate) fn to_cel(value: &Value) -> cel::Value {
     match value {
         Value::Null => cel::Value::Null,
         Value::Bool(flag) => cel::Value::Bool(*flag),

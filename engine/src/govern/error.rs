@@ -2,7 +2,9 @@
 
 use std::{io, path::PathBuf};
 
-use crate::store::StoreError;
+use miette::Diagnostic;
+
+use crate::{StageError, store::StoreError};
 
 /// A key that cannot be used, or a decision that cannot be taken.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -82,6 +84,54 @@ pub enum GovernError {
         /// What it said.
         reason: String,
     },
+    /// Somebody may not decide.
+    #[error("{by} cannot decide about {stage}: {reason}")]
+    #[diagnostic(code(flow::govern::refused), help("{help}"))]
+    Refused {
+        /// Who tried.
+        by: String,
+        /// The stage.
+        stage: String,
+        /// Why not.
+        reason: String,
+        /// Who could, or what to do.
+        help: String,
+    },
+    /// The key belongs to somebody else.
+    #[error("the key belongs to {owner} and not to {by}")]
+    #[diagnostic(code(flow::govern::other_owner), help("leave out --by, or name the key of {by} with --key NAME"))]
+    OtherOwner {
+        /// Who was named.
+        by: String,
+        /// Whose key it is.
+        owner: String,
+    },
+    /// A decision without a time.
+    #[error("{text:?} is no time of a decision")]
+    #[diagnostic(code(flow::govern::time), help("times are written as 2026-11-24T09:00:00Z"))]
+    Time {
+        /// What was given.
+        text: String,
+    },
+    /// A statement that cannot be written as JSON.
+    #[error("cannot write the decision down: {reason}")]
+    #[diagnostic(code(flow::govern::compose), help("please report this: it is a fault of flow"))]
+    Compose {
+        /// What the serializer said.
+        reason: String,
+    },
+    /// The end of the audit log is no record.
+    #[error("cannot go on with the audit log {}: its last line is damaged ({reason})", path.display())]
+    #[diagnostic(
+        code(flow::govern::audit),
+        help("`flow audit verify` tells all; keep the file for whoever looks into it under another name, and run again")
+    )]
+    Audit {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong with the line.
+        reason: String,
+    },
     /// The store.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -93,5 +143,24 @@ impl GovernError {
     pub(crate) fn io(operation: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
+    }
+}
+
+impl From<GovernError> for StageError {
+    fn from(error: GovernError) -> Self {
+        let error = match error {
+            GovernError::Store(error) => return error.into(),
+            other => other,
+        };
+        let help = error.help().map(|help| help.to_string());
+        let stage = Self::resource(error.to_string());
+        let stage = match std::error::Error::source(&error) {
+            Some(cause) => stage.because(cause),
+            None => stage,
+        };
+        match help {
+            Some(help) => stage.help(help),
+            None => stage,
+        }
     }
 }

@@ -56,6 +56,8 @@ impl KeyRing {
             other => other.map_err(GovernError::io("write", &path))?,
         }
         let public = self.folder.join(format!("{name}.pub"));
+        // One without its other half is of no use to anybody.
+        fs::remove_file(&public).ok();
         write_new(&public, 0o644, &format!("{}\n", key.public())).map_err(GovernError::io("write", &public))?;
         Ok((key.public(), path))
     }
@@ -139,6 +141,8 @@ pub struct Signatory {
     named: Option<String>,
     /// What [`KEY_VARIABLE`] holds. It never shows in `{:?}` of a key, and is dropped with this value.
     variable: Option<Hidden>,
+    /// `--by`: who the signer says they are.
+    by: Option<String>,
 }
 
 #[derive(Clone)]
@@ -153,13 +157,20 @@ impl std::fmt::Debug for Hidden {
 impl Signatory {
     /// Signs with a key of this ring.
     pub fn new(ring: KeyRing) -> Self {
-        Self { ring, named: None, variable: None }
+        Self { ring, named: None, variable: None, by: None }
     }
 
     /// Signs with the key of this name or file, if one is given.
     #[must_use]
     pub fn named(mut self, key: Option<String>) -> Self {
         self.named = key;
+        self
+    }
+
+    /// Signs as this person, if one is named.
+    #[must_use]
+    pub fn by(mut self, name: Option<String>) -> Self {
+        self.by = name;
         self
     }
 
@@ -192,9 +203,15 @@ impl Signatory {
     }
 
     /// The key to sign with. Where people are trusted by name it is one of theirs; elsewhere any key will do.
-    pub fn key(&self, trust: &Trust, by: Option<&str>) -> Result<SecretKey, GovernError> {
+    pub fn key(&self, trust: &Trust) -> Result<SecretKey, GovernError> {
         if let Some(given) = self.given() {
-            return given;
+            let key = given?;
+            return match (trust.owner(&key.public()), &self.by) {
+                (Some((owner, _)), Some(by)) if owner != by => {
+                    Err(GovernError::OtherOwner { by: by.clone(), owner: owner.to_owned() })
+                }
+                _ => Ok(key),
+            };
         }
         let held = self.ring.held();
         if trust.is_empty() {
@@ -203,12 +220,18 @@ impl Signatory {
                 _ => self.ring.local(),
             };
         }
+        self.trusted(trust, &held)
+    }
+
+    /// The one key at hand that belongs to somebody of `[trust]`.
+    fn trusted(&self, trust: &Trust, held: &[Held]) -> Result<SecretKey, GovernError> {
         let owner = |held: &Held| trust.owner(&held.key).map(|(name, _)| name.to_owned());
         let mine: Vec<(&Held, String)> = held.iter().filter_map(|held| Some((held, owner(held)?))).collect();
-        let wanted: Vec<&(&Held, String)> = mine.iter().filter(|(_, name)| by.is_none_or(|by| by == name)).collect();
+        let wanted: Vec<&(&Held, String)> =
+            mine.iter().filter(|(_, name)| self.by.as_ref().is_none_or(|by| by == name)).collect();
         match wanted.as_slice() {
             [(held, _)] => self.ring.load(&held.name),
-            [] => Err(GovernError::Untrusted { help: untrusted(&held) }),
+            [] => Err(GovernError::Untrusted { help: untrusted(held) }),
             several => {
                 let names: Vec<&str> = several.iter().map(|(held, _)| held.name.as_str()).collect();
                 Err(GovernError::ManyKeys { names: names.join(", ") })
@@ -267,8 +290,8 @@ mod tests {
     fn where_nobody_is_trusted_by_name_a_local_key_is_made_once() {
         let (_folder, ring) = ring();
         let signatory = Signatory::new(ring.clone());
-        let first = signatory.key(&Trust::default(), None).unwrap().public();
-        assert_eq!(signatory.key(&Trust::default(), Some("ada")).unwrap().public(), first);
+        let first = signatory.key(&Trust::default()).unwrap().public();
+        assert_eq!(signatory.by(Some("ada".to_owned())).key(&Trust::default()).unwrap().public(), first);
         assert_eq!(ring.held()[0].name, "local");
     }
 
@@ -278,14 +301,16 @@ mod tests {
         let signatory = Signatory::new(ring.clone());
         let (work, _) = ring.create("work").unwrap();
         let stranger = SecretKey::generate().unwrap().public();
-        let refused = signatory.key(&trust(&[("bob", stranger)]), None);
+        let refused = signatory.key(&trust(&[("bob", stranger)]));
         assert!(matches!(&refused, Err(GovernError::Untrusted { help }) if help.contains(&work.to_string())), "{refused:?}");
         let (home, _) = ring.create("home").unwrap();
         let both = trust(&[("alice", work), ("carol", home)]);
-        assert!(matches!(signatory.key(&both, None), Err(GovernError::ManyKeys { .. })));
-        assert_eq!(signatory.key(&both, Some("carol")).unwrap().public(), home);
-        assert_eq!(signatory.clone().named(Some("work".to_owned())).key(&both, None).unwrap().public(), work);
-        assert!(matches!(signatory.named(Some("none".to_owned())).key(&both, None), Err(GovernError::NoKey { .. })));
+        assert!(matches!(signatory.key(&both), Err(GovernError::ManyKeys { .. })));
+        assert_eq!(signatory.clone().by(Some("carol".to_owned())).key(&both).unwrap().public(), home);
+        assert_eq!(signatory.clone().named(Some("work".to_owned())).key(&both).unwrap().public(), work);
+        let borrowed = signatory.clone().named(Some("work".to_owned())).by(Some("carol".to_owned()));
+        assert!(matches!(borrowed.key(&both), Err(GovernError::OtherOwner { .. })));
+        assert!(matches!(signatory.named(Some("none".to_owned())).key(&both), Err(GovernError::NoKey { .. })));
     }
 
     #[test]
@@ -293,11 +318,11 @@ mod tests {
         let (_folder, ring) = ring();
         let key = SecretKey::generate().unwrap();
         let signatory = Signatory::new(ring.clone()).with_variable(Some(key.reveal()));
-        assert_eq!(signatory.key(&Trust::default(), None).unwrap().public(), key.public());
+        assert_eq!(signatory.key(&Trust::default()).unwrap().public(), key.public());
         assert_eq!(signatory.public_keys(), [key.public()]);
         assert!(!format!("{signatory:?}").contains("ed25519-secret"));
         let (public, path) = ring.create("ci").unwrap();
         let by_path = Signatory::new(ring).with_variable(Some(path.display().to_string()));
-        assert_eq!(by_path.key(&Trust::default(), None).unwrap().public(), public);
+        assert_eq!(by_path.key(&Trust::default()).unwrap().public(), public);
     }
 }

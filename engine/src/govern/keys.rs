@@ -25,7 +25,7 @@ impl PublicKey {
 
     /// The start of the key, for people and for names of files.
     pub fn short(&self) -> String {
-        self.0.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        crate::Digest::from_bytes(self.0).to_string().chars().take(12).collect()
     }
 }
 

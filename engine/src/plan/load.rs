@@ -8,7 +8,7 @@ use std::{
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{
-    Binding as PlannedBinding, Edge, Plan, PlanErrors, PlanRequest, PlannedStage,
+    Binding as PlannedBinding, Edge, Origin, Plan, PlanErrors, PlanRequest, PlannedStage,
     bind::{Binding, Bound},
     configure::{Configured, Configuring, retry},
     expand::{Expansion, Target},
@@ -173,6 +173,8 @@ impl Parts<'_> {
             port: port.clone(),
             from: outputs.iter().filter_map(|(member, port)| Some((*index.get(member)?, port.clone()))).collect(),
         });
+        let place = self.expansion.problem((own.scope, own.index), &[], ("", String::new(), String::new()));
+        let origin = Origin { file: place.file, span: place.span };
         let planned = PlannedStage {
             name: own.name.clone(),
             inputs: inputs.collect(),
@@ -185,6 +187,7 @@ impl Parts<'_> {
             stage: configured.stage,
             params: scope.params.clone(),
             prefix: scope.prefix.clone(),
+            origin,
         };
         // What it reads stays for the edges.
         if let Some(left) = self.expressions.get_mut(member) {

@@ -31,7 +31,7 @@ use crate::{
     expression::{Reading, Scope},
     project::Project,
     registry::ConfigError,
-    workflow::{Hooks, SourceText},
+    workflow::{Hooks, SourceText, Span},
 };
 
 /// What to plan.
@@ -133,6 +133,17 @@ pub struct PlannedStage {
     pub params: Arc<BTreeMap<String, Value>>,
     /// What stands before its name in the file: empty, or `component/`.
     pub prefix: Arc<str>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A place in a workflow file.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The file.
+    pub file: Arc<SourceText>,
+    /// The bytes.
+    pub span: Span,
 }
 
 impl PlannedStage {

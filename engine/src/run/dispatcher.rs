@@ -16,9 +16,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use rewind::Rewinds;
 
 use super::{
-    AskRequest, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary, StageStatus, approval,
+    AskRequest, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary, StageStatus,
+    approval::{self, Parked, check_flags},
+    auditing::Auditor,
     event::{Entry, Event, Outcome, SkipReason},
-    executor::{Done, Executor, Message, Parked, Shared, StageEnd, Stop},
+    executor::{Done, Executor, Message, Shared, StageEnd, Stop},
     hooks, judge,
     lineage::Lineage,
     opening::{First, check_approvals, open_journal, predecessors, ranks},
@@ -30,6 +32,7 @@ use crate::{
     StageRegistry,
     context::{Ancestor, Decision},
     expression::Reading,
+    govern::{GovernError, KeyRing, Signatory},
     journal::Journal,
     plan::{Edge, Plan},
     project::Project,
@@ -60,6 +63,7 @@ pub(crate) struct Dispatcher {
     ask: Option<Ask>,
     approve: BTreeSet<String>,
     person: String,
+    signatory: Signatory,
     rank: Vec<usize>,
     missing: Vec<usize>,
     standing: Vec<Standing>,
@@ -80,13 +84,16 @@ impl Dispatcher {
         plan: Arc<Plan>,
         (project, registry): (Arc<Project>, Arc<StageRegistry>),
         options: RunOptions,
-        observers: Vec<Box<dyn Observer>>,
+        mut observers: Vec<Box<dyn Observer>>,
     ) -> Result<Self, RunError> {
         check_approvals(&plan, &options.approve)?;
         let store = Store::open_writable(&project.site.store)?;
         let lease = store.lease(&format!("run-{}", ulid::Ulid::new()))?;
         std::fs::create_dir_all(&project.state).map_err(StoreError::io("create", &project.state))?;
         store.register(&project.state, &project.site.registry)?;
+        let signatory = options.signatory.unwrap_or_else(|| Signatory::new(KeyRing::new(project.state.join("keys"))));
+        check_flags(&plan, &project, (&options.approve, &signatory), &options.start)?;
+        observers.push(Box::new(Auditor::open(&project, &plan, (&options.person, store.cas()))?));
         let index = StatIndex::open(&project.state.join("state"))?;
         let (rank, missing) = (ranks(&plan), predecessors(&plan));
         let standing = vec![Standing::Open; plan.graph.node_count()];
@@ -95,6 +102,7 @@ impl Dispatcher {
         let (stop, stopped) = watch::channel(Stop::No);
         let shared = Arc::new(Shared {
             run: opened.state.run,
+            starter: opened.state.request.started_by.clone(),
             paths: RunPaths::new(&project.state, opened.state.run),
             plan,
             project,
@@ -122,6 +130,7 @@ impl Dispatcher {
             ask: options.ask,
             approve: options.approve.into_iter().collect(),
             person: options.person,
+            signatory,
             rank,
             missing,
             standing,
@@ -306,6 +315,7 @@ impl Dispatcher {
                         at: Timestamp::now().to_string(),
                         comment: None,
                         via: "flag".to_owned(),
+                        signed: Vec::new(),
                     };
                     self.decide(work, &parked, decision)?;
                 } else {
@@ -370,13 +380,21 @@ impl Dispatcher {
         }
     }
 
-    fn decide(&mut self, work: StageWork, parked: &Parked, decision: Decision) -> Result<(), RunError> {
+    /// Files a decision and looks at the stage again: others may have to approve too. False when it was refused.
+    fn decide(&mut self, work: StageWork, parked: &Parked, decision: Decision) -> Result<bool, RunError> {
         let stage = self.name(work.node);
-        let about = (self.state.run, self.state.workflow.as_str(), stage.as_str());
-        let record = approval::compose(about, parked.key, &parked.reviewed, decision);
-        approval::record(&self.shared.project.state, &record)?;
-        self.launch(work);
-        Ok(())
+        match parked.asking(&self.shared, &stage).decide(decision, &self.signatory) {
+            Ok(_) => {
+                self.launch(work);
+                Ok(true)
+            }
+            Err(refused @ GovernError::Refused { .. }) => {
+                tracing::warn!("{refused}");
+                self.parked.insert(work.node, (work, parked.clone()));
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Asks the person at the terminal about parked stages, one after the other. False when nothing was decided.
@@ -384,12 +402,11 @@ impl Dispatcher {
         let parked: Vec<NodeIndex> = self.parked.keys().copied().collect();
         let mut decided = false;
         for node in parked {
-            let Some(request) = self.question(node) else { continue };
+            let Some(request) = self.question(node)? else { continue };
             match self.answer(request).await {
                 Some(decision) => {
                     if let Some((work, parked)) = self.parked.remove(&node) {
-                        self.decide(work, &parked, decision)?;
-                        decided = true;
+                        decided |= self.decide(work, &parked, decision)?;
                     }
                 }
                 None if self.stopped() => break,
@@ -403,17 +420,17 @@ impl Dispatcher {
         Ok(decided)
     }
 
-    fn question(&self, node: NodeIndex) -> Option<AskRequest> {
-        let (work, parked) = self.parked.get(&node)?;
+    /// What the person at the terminal is asked; nothing when they answered before and others have to.
+    fn question(&self, node: NodeIndex) -> Result<Option<AskRequest>, RunError> {
+        let Some((work, parked)) = self.parked.get(&node).filter(|_| self.ask.is_some()) else { return Ok(None) };
         let plan = &self.shared.plan;
         let producers = plan.graph[work.node].inputs.iter().flat_map(|binding| &binding.from);
         let reports = producers.filter_map(|(producer, port)| self.reports.get(&plan.graph[*producer].name)?.get(port).cloned());
-        Some(AskRequest {
-            stage: self.name(node),
-            key: parked.key,
-            reviewed: parked.reviewed.clone(),
-            reports: reports.collect(),
-        })
+        let stage = self.name(node);
+        let told = approval::for_person(&parked.asking(&self.shared, &stage), &self.signatory)?;
+        let Some((question, objection)) = told else { return Ok(None) };
+        let (key, reviewed) = (parked.key, parked.reviewed.clone());
+        Ok(Some(AskRequest { stage, key, reviewed, reports: reports.collect(), question, objection }))
     }
 
     async fn answer(&mut self, request: AskRequest) -> Option<Decision> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{RunId, state::IllegalTransition};
-use crate::{journal::JournalError, store::StoreError};
+use crate::{govern::GovernError, journal::JournalError, store::StoreError};
 
 /// A run that could not be started, watched, or gone on with.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -16,6 +16,10 @@ pub enum RunError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] JournalError),
+    /// A decision, or the audit log.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Govern(#[from] GovernError),
     /// The journal contradicts itself.
     #[error("cannot follow the journal of run {run}")]
     #[diagnostic(code(flow::run::journal), help("start a new run with `flow run`: finished stages are not done again"))]

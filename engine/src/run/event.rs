@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::{
     Artifact, ArtifactKind, Digest, StageError,
     context::{Decision, Progress},
+    govern::{ReviewTerms, Starter},
     store::{Flaw, Owner, Supply},
 };
 
@@ -75,6 +76,9 @@ pub struct RunRequest {
     /// The profile of the workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
+    /// Who started the run; not recorded by earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<Starter>,
 }
 
 /// One stage as the journal introduces it.
@@ -225,6 +229,9 @@ pub enum Event {
         key: Digest,
         /// What is to be reviewed.
         reviewed: Vec<Reviewed>,
+        /// Of whom it is asked; not recorded by earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asking: Option<Box<ReviewTerms>>,
     },
     /// A person decided.
     StageDecided {

@@ -9,9 +9,10 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::{
-    RunId, RunPaths, RunnerProgram, approval,
+    RunId, RunPaths, RunnerProgram,
+    approval::{self, Parked},
     attempt::{Attempt, AttemptEnd},
-    event::{Event, Hit, Reviewed, StageProgress},
+    event::{Event, Hit, StageProgress},
     inputs::LostInput,
     lineage::Lineage,
     prepare::{self, Prepared, Recorded, StageWork},
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     ArtifactKind, Digest, Effect, SourceRef, StageError, StageRegistry,
     context::{Decision, Progress},
+    govern::Starter,
     history::keep_code,
     plan::{Plan, PlannedStage, mixed_seed},
     project::Project,
@@ -45,6 +47,8 @@ pub(crate) enum Stop {
 /// What the tasks of a run share.
 pub(crate) struct Shared {
     pub(crate) run: RunId,
+    /// Who started the run.
+    pub(crate) starter: Option<Starter>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) project: Arc<Project>,
     pub(crate) registry: Arc<StageRegistry>,
@@ -96,13 +100,6 @@ pub(crate) struct Done {
     pub(crate) source_digests: BTreeMap<String, Digest>,
     pub(crate) reports: BTreeMap<String, PathBuf>,
     pub(crate) ran: bool,
-}
-
-/// A stage that waits for a person.
-#[derive(Clone)]
-pub(crate) struct Parked {
-    pub(crate) key: Digest,
-    pub(crate) reviewed: Vec<Reviewed>,
 }
 
 impl Shared {
@@ -208,6 +205,7 @@ impl Executor {
 
     async fn look_up(&self, prepared: &Arc<Prepared>) -> Result<Option<ActionResult>, StageError> {
         let key = prepared.key;
+        let asked = (self.planned().stage.effect() == Effect::Decides).then(|| self.parked(key));
         self.blocking(move |shared, work| {
             let planned = &shared.plan.graph[work.node];
             // Before the look: from now on the collector keeps what is found.
@@ -216,7 +214,16 @@ impl Executor {
             if let Recorded::Lost(flaw) = &found {
                 shared.send(Event::lost(&planned.name, key, flaw));
             }
-            Ok(found.result())
+            let result = found.result();
+            match (&result, &asked) {
+                // A decision counts each time it is used: people, content, and time may have changed.
+                (Some(found), Some(asked))
+                    if !approval::honours(&asked.asking(shared, &planned.name), found, &shared.store.cas())? =>
+                {
+                    Ok(None)
+                }
+                _ => Ok(result),
+            }
         })
         .await
     }
@@ -253,25 +260,24 @@ impl Executor {
         if self.planned().stage.effect() != Effect::Decides {
             return Ok(Ok(None));
         }
-        let key = prepared.key;
-        let parked = Parked { key, reviewed: self.reviewed() };
-        self.shared.send(Event::StageParked { stage: self.name(), key, reviewed: parked.reviewed.clone() });
-        let Some(record) = approval::find(&self.shared.project.state, &key)? else { return Ok(Err(parked)) };
-        self.shared.send(Event::StageDecided { stage: self.name(), key, decision: record.decision.clone() });
-        Ok(Ok(Some(record.decision)))
+        let (key, stage) = (prepared.key, self.name());
+        let parked = self.parked(key);
+        let asking = Some(Box::new(parked.terms.clone()));
+        self.shared.send(Event::StageParked { stage: stage.clone(), key, reviewed: parked.reviewed.clone(), asking });
+        let tally = parked.asking(&self.shared, &stage).tally(Vec::new())?;
+        let Some(decision) = tally.decision() else { return Ok(Err(parked)) };
+        // What was recorded under an answer that does not stand makes room for what this one gives.
+        self.shared.store.actions().set_aside(&key)?;
+        self.shared.send(Event::StageDecided { stage, key, decision: Decision { signed: Vec::new(), ..decision.clone() } });
+        Ok(Ok(Some(decision)))
     }
 
-    fn reviewed(&self) -> Vec<Reviewed> {
-        let bindings = self.planned().inputs.iter();
-        let inputs = bindings.flat_map(|binding| {
-            self.work.inputs.get(&binding.port).into_iter().flatten().map(|input| Reviewed {
-                port: binding.port.clone(),
-                from: input.from.clone(),
-                kind: input.artifact.kind,
-                digest: input.artifact.digest,
-            })
-        });
-        inputs.collect()
+    fn parked(&self, key: Digest) -> Parked {
+        Parked {
+            key,
+            reviewed: approval::reviewed(self.planned(), &self.work.inputs),
+            terms: self.planned().stage.asks().unwrap_or_default(),
+        }
     }
 
     /// Reserves the key and runs one attempt, or waits for whoever has it.

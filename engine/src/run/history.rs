@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{RunError, RunId, RunState, approval, event::Entry};
+use super::{RunError, RunId, RunState, event::Entry};
 use crate::{
-    Digest, journal,
+    Digest,
+    govern::approvals,
+    journal,
     project::Project,
     store::{StoreError, remove_all},
 };
@@ -168,7 +170,7 @@ impl History {
         let states = latest.filter_map(|run| self.load(run).ok());
         let mut keys: BTreeSet<Digest> =
             states.flat_map(|state| state.stages.into_iter().filter_map(|stage| stage.key)).collect();
-        keys.extend(approval::keys(&self.state));
+        keys.extend(approvals::keys(&self.state));
         keys
     }
 

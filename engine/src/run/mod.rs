@@ -5,6 +5,7 @@
 
 mod approval;
 mod attempt;
+mod auditing;
 mod checkpoints;
 mod determinism;
 mod dispatcher;
@@ -36,7 +37,7 @@ mod why;
 
 use std::sync::Arc;
 
-pub use approval::{ApprovalRecord, approve};
+pub use approval::{ApprovalRecord, Earlier, Question, approve, question};
 pub use checkpoints::Outlook;
 pub use determinism::{Divergence, Repeatability, check_repeatability};
 pub use error::RunError;

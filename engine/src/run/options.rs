@@ -3,11 +3,12 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use super::{
+    approval::Question,
     event::{Entry, Reviewed, RunId, RunRequest, StageProgress},
     interrupt::Interrupts,
     state::RunState,
 };
-use crate::{Digest, context::Decision, store::Company};
+use crate::{Digest, context::Decision, govern::Signatory, store::Company};
 
 /// Watches a run. Infallible by contract: a broken terminal must not break a run.
 pub trait Observer: Send {
@@ -37,6 +38,10 @@ pub struct AskRequest {
     pub reviewed: Vec<Reviewed>,
     /// Folders with the reports among the reviewed artifacts.
     pub reports: Vec<PathBuf>,
+    /// What is asked, of whom, and how far the answer is.
+    pub question: Question,
+    /// Why this person may not approve it, if they may not.
+    pub objection: Option<String>,
 }
 
 /// Asks a person on the spot; none leaves the stage parked. Called on a thread of its own.
@@ -72,6 +77,8 @@ pub struct RunOptions {
     pub approve: Vec<String>,
     /// Who is recorded as the decider of `approve`.
     pub person: String,
+    /// Signs those decisions and those taken at the terminal; a key of the project's own when left out.
+    pub signatory: Option<Signatory>,
     /// Asks at the terminal.
     pub ask: Option<Ask>,
     /// Requests to stop.
@@ -93,6 +100,7 @@ impl RunOptions {
             runner: RunnerProgram::current()?,
             approve: Vec::new(),
             person: "unknown".to_owned(),
+            signatory: None,
             ask: None,
             interrupts: Interrupts::never(),
             cpus,

@@ -10,13 +10,15 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    History, Outlook, RunError, checkpoints,
+    History, Outlook, RunError, RunId,
+    approval::{self, Asking},
+    checkpoints,
     prepare::{self, Prepared},
     spec::SpecInput,
     why::{self, Reason},
 };
 use crate::{
-    Digest, StageError, StageRegistry,
+    Digest, Effect, StageError, StageRegistry,
     expression::Reading,
     history::{Estimate, Past, rows_read},
     plan::{Plan, PlannedStage},
@@ -65,6 +67,11 @@ pub enum Forecast {
     Run {
         /// Why.
         reason: Reason,
+    },
+    /// People would be asked for a decision.
+    Ask {
+        /// Whom.
+        of: String,
     },
     /// It depends on what stages before it give.
     Wait {
@@ -169,7 +176,7 @@ pub(super) fn find(
             format!("run it once: `flow run --only {stage}`"),
         ),
         (None, Forecast::Fail { error }) => Ok(Err(error)),
-        (None, Forecast::Cached | Forecast::Run { .. } | Forecast::Skip) => {
+        (None, Forecast::Cached | Forecast::Run { .. } | Forecast::Ask { .. } | Forecast::Skip) => {
             unready(format!("stage {stage:?} is skipped"), "its `if:` is false, or what it reads is skipped".to_owned())
         }
     }
@@ -273,10 +280,28 @@ impl<'a> Previewer<'a> {
         inputs
     }
 
+    /// Of whom a decision is still missing, if the stage needs one.
+    fn asks(&self, planned: &PlannedStage, key: Digest, recorded: Option<&ActionResult>) -> Result<Option<String>, RunError> {
+        if planned.stage.effect() != Effect::Decides {
+            return Ok(None);
+        }
+        let terms = planned.stage.asks().unwrap_or_default();
+        let reviewed = approval::reviewed(planned, &self.inputs(planned));
+        let (workflow, stage) = (&self.plan.workflow, &planned.name);
+        let (project, run) = (self.project, RunId::generate());
+        let asking = Asking { project, run, workflow, stage, key, reviewed: &reviewed, terms: &terms, starter: None };
+        let decided = asking.decided(recorded, &self.store.cas())?;
+        Ok((!decided).then(|| terms.asked()))
+    }
+
     fn look_up(&mut self, node: NodeIndex, prepared: Prepared) -> Result<Look, RunError> {
         let plan = self.plan;
         let planned = &plan.graph[node];
-        if let Some(result) = self.store.actions().get(&prepared.key, &self.store.cas())? {
+        let recorded = self.store.actions().get(&prepared.key, &self.store.cas())?;
+        if let Some(of) = self.asks(planned, prepared.key, recorded.as_ref())? {
+            return Ok(Look { prepared: Some(prepared), forecast: Forecast::Ask { of } });
+        }
+        if let Some(result) = recorded {
             self.readings
                 .insert(planned.name.clone(), Reading { status: "succeeded".to_owned(), metrics: result.metrics.clone() });
             self.results.insert(node, result);

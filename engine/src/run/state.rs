@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Clause, Entry, Event, GateVerdict, Hit, Outcome, Reviewed, RunId, RunRequest, SkipReason, StageOutline};
-use crate::{Artifact, Digest, StageError, context::Decision, store::Owner};
+use crate::{Artifact, Digest, StageError, context::Decision, govern::ReviewTerms, store::Owner};
 
 /// An entry that cannot follow what was applied before.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,9 @@ pub struct StageState {
     pub verdicts: Vec<GateVerdict>,
     /// What is to be reviewed.
     pub reviewed: Vec<Reviewed>,
+    /// Of whom it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asking: Option<ReviewTerms>,
     /// What a person decided.
     pub decision: Option<Decision>,
     /// The last error.
@@ -159,6 +162,7 @@ impl StageState {
             metrics: BTreeMap::new(),
             verdicts: Vec::new(),
             reviewed: Vec::new(),
+            asking: None,
             decision: None,
             error: None,
             lost: Vec::new(),
@@ -259,9 +263,10 @@ impl StageState {
                 self.key = Some(*key);
                 self.status = StageStatus::Waiting { owner: owner.clone() };
             }
-            Event::StageParked { key, reviewed, .. } => {
+            Event::StageParked { key, reviewed, asking, .. } => {
                 self.key = Some(*key);
                 self.reviewed.clone_from(reviewed);
+                self.asking = asking.as_deref().cloned();
                 self.status = StageStatus::Parked;
             }
             Event::StageDecided { key, decision, .. } => {
@@ -417,7 +422,7 @@ mod tests {
         let key = Digest::of(b"key");
         prop_oneof![
             (stage(), 1_u32..4).prop_map(move |(stage, attempt)| Event::StageStarted { stage, key, attempt, pid: 1 }),
-            stage().prop_map(move |stage| Event::StageParked { stage, key, reviewed: Vec::new() }),
+            stage().prop_map(move |stage| Event::StageParked { stage, key, reviewed: Vec::new(), asking: None }),
             stage().prop_map(move |stage| Event::StageFailed { stage, key: None, attempt: 1, error: StageError::input("x") }),
             stage().prop_map(|stage| Event::StageInterrupted { stage, attempt: 1 }),
             stage().prop_map(|stage| Event::StageSkipped { stage, reason: SkipReason::Upstream { stage: "a".to_owned() } }),

@@ -38,7 +38,7 @@ pub use cas::{Cas, Staged};
 pub(crate) use checkouts::{AmendError, amend_lock};
 pub use checkouts::{Checkout, Checkouts, Staging};
 pub use error::StoreError;
-pub(crate) use files::{hash as hash_file, remove_all, write_atomic};
+pub(crate) use files::{hash as hash_file, publish, remove_all, write_atomic};
 pub use gc::{Candidate, Collected, GcOptions, Sweep};
 pub use lease::{Lease, Pin, Vigil};
 pub use logs::KeptLog;

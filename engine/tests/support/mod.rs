@@ -47,7 +47,7 @@ pub(crate) fn play_role() {
         std::process::exit(0);
     }
     if let Some([root, store, run, ..]) = after(ENGINE) {
-        let lab = Lab { folder: None, root: PathBuf::from(root), store: PathBuf::from(store) };
+        let lab = Lab { folder: None, root: PathBuf::from(root), store: PathBuf::from(store), governance: Governance::default() };
         let summary = lab.execute(&lab.start(run.parse().ok()), |_| {}).unwrap();
         std::process::exit(i32::from(summary.outcome != Outcome::Succeeded));
     }
@@ -89,6 +89,7 @@ pub(crate) struct Lab {
     folder: Option<TempDir>,
     pub(crate) root: PathBuf,
     pub(crate) store: PathBuf,
+    pub(crate) governance: Governance,
 }
 
 /// What a run showed.
@@ -119,7 +120,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("project");
         std::fs::create_dir(&root).unwrap();
-        Self { root, store: folder.path().join("store"), folder: Some(folder) }
+        Self { root, store: folder.path().join("store"), folder: Some(folder), governance: Governance::default() }
     }
 
     /// Another project on the same store.
@@ -127,7 +128,7 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("project");
         std::fs::create_dir(&root).unwrap();
-        Self { root, store: self.store.clone(), folder: Some(folder) }
+        Self { root, store: self.store.clone(), folder: Some(folder), governance: self.governance.clone() }
     }
 
     pub(crate) fn project(&self) -> Arc<Project> {
@@ -138,7 +139,7 @@ impl Lab {
             lock_file: self.root.join("flow.lock"),
             state: self.root.join(".flow"),
             site: Site { registry: self.root.join("registry"), store: self.store.clone(), base: self.root.clone() },
-            governance: Governance::default(),
+            governance: self.governance.clone(),
         })
     }
 

@@ -1,26 +1,15 @@
 //! `gate/approve`: a person decides about exactly what the stage reads.
 //!
 //! The engine parks the run until a decision is recorded for this stage's action key, which holds the digest of every
-//! reviewed artifact: one changed byte is another key, and the old decision says nothing about it.
+//! reviewed artifact: one changed byte is another key, and the old decision says nothing about it. Who may decide, how many
+//! have to, and for how long it stands is checked by the engine each time the decision is used.
 
 use flow_engine::{
     ArtifactKind, Effect, Ports, Stage, StageContext, StageError, StageErrorKind,
     context::{BoundInput, Decision},
+    govern::{Envelope, Party, ReviewTerms},
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Ask a person to approve what the bound artifacts hold.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ApproveConfig {
-    /// Who may decide, for the reader of the record; names and groups as your organisation writes them.
-    #[serde(default)]
-    who: Vec<String>,
-    /// What the reviewer is asked to look at.
-    #[serde(default)]
-    question: Option<String>,
-}
+use serde::Serialize;
 
 /// The stage kind.
 pub struct Approve;
@@ -30,9 +19,11 @@ pub struct Approve;
 struct Approval<'a> {
     format: u32,
     question: Option<&'a str>,
-    asked: &'a [String],
-    decision: &'a Decision,
+    asked: &'a [Party],
+    decision: Decision,
     reviewed: Vec<Reviewed>,
+    /// DSSE envelopes: whoever trusts the keys can verify the decision without this project.
+    signed: &'a [Envelope],
 }
 
 #[derive(Serialize)]
@@ -42,26 +33,31 @@ struct Reviewed {
 }
 
 impl Stage for Approve {
-    type Config = ApproveConfig;
+    type Config = ReviewTerms;
     const KIND: &'static str = "gate/approve";
     const REVISION: u32 = 1;
     const EFFECT: Effect = Effect::Decides;
 
-    fn ports(_: &ApproveConfig) -> Ports {
+    fn ports(_: &ReviewTerms) -> Ports {
         Ports::new().reads_many("review", ArtifactKind::Any).writes("approval", ArtifactKind::Approval)
     }
 
-    fn run(config: &ApproveConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
+    fn asks(config: &ReviewTerms) -> Option<ReviewTerms> {
+        Some(config.clone())
+    }
+
+    fn run(config: &ReviewTerms, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         let decision = cx.decision().ok_or_else(|| StageError::new(StageErrorKind::Parked, "no decision is recorded"))?;
         if !decision.approved {
             return Err(rejection(decision));
         }
         let approval = Approval {
-            format: 1,
+            format: 2,
             question: config.question.as_deref(),
             asked: &config.who,
-            decision,
+            decision: Decision { signed: Vec::new(), ..decision.clone() },
             reviewed: cx.inputs("review").iter().map(reviewed).collect(),
+            signed: &decision.signed,
         };
         let json = serde_json::to_vec_pretty(&approval)
             .map_err(|error| StageError::internal("cannot serialize the approval").because(&error))?;

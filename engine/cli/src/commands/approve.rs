@@ -1,27 +1,39 @@
 //! `flow approve` and `flow reject`.
 
 use clap::Args;
-use flow_engine::{context::Decision, run};
+use flow_engine::{
+    context::Decision,
+    run::{self, ApprovalRecord},
+};
 
 use super::{
     drive::{now, person},
     find::Found,
+    standing, who,
 };
-use crate::{CliError, ExitStatus, Shell, text::push, ui::Tone};
+use crate::{
+    CliError, ExitStatus, Shell,
+    text::push,
+    ui::{Paint, Tone},
+};
 
-/// Approve what a parked stage asks about; the decision binds to the digests under review
+/// Approve what a parked stage asks about; the signature binds to the digests under review
+///
+/// The decision is signed with your key. Where flow.toml names people under `[trust]` it must be one of theirs, in a role that
+/// the stage asks; elsewhere a key is made for you, and the record says that it is your own word.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   flow approve approve
   flow approve approve --comment 'bias report read, skew is fine' --by ada
+  flow approve approve --key work
   flow resume                  goes on afterwards")]
 pub(crate) struct ApproveArgs {
     #[command(flatten)]
     decision: DecisionArgs,
 }
 
-/// Reject what a parked stage asks about; the stage fails when the run goes on
+/// Reject what a parked stage asks about; it stands until the content changes
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,9 +54,12 @@ struct DecisionArgs {
     /// Why
     #[arg(long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Who decides; the user's name when left out
+    /// Who decides: a name of [trust], else any; the user's name when left out
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
+    /// The key to sign with, by name or file
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
 }
 
 pub(super) fn approve(args: ApproveArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
@@ -57,19 +72,40 @@ pub(super) fn reject(args: RejectArgs, shell: &Shell) -> Result<ExitStatus, CliE
 
 fn decide(args: DecisionArgs, approved: bool, shell: &Shell) -> Result<ExitStatus, CliError> {
     let found = Found::run(shell, &args.run)?;
-    let by = args.by.unwrap_or_else(person);
-    let decision = Decision { approved, by, at: now(), comment: args.comment, via: "command".to_owned() };
-    let record = run::approve(&found.project, found.run, &args.stage, decision)?;
+    let by = args.by.clone().unwrap_or_else(person);
+    let decision = Decision { approved, by, at: now(), comment: args.comment, via: "command".to_owned(), signed: Vec::new() };
+    let signatory = who::signatory(&found.project).named(args.key).by(args.by);
+    let record = run::approve(&found.project, (found.run, &args.stage), decision, &signatory)?;
     if shell.ui.json() {
         crate::ui::document(&record);
-        return Ok(ExitStatus::Ok);
+    } else {
+        crate::ui::print(&text(&record, shell.ui.out));
     }
-    let (tone, word) = if approved { (Tone::Good, "✓ approved") } else { (Tone::Bad, "✗ rejected") };
-    let mut text = format!("{} {} by {}\n", shell.ui.out.tone(tone, word), record.stage, record.decision.by);
-    for reviewed in &record.reviewed {
-        push(&mut text, format_args!("    {:<24} {}\n", reviewed.from, shell.ui.out.quiet(&reviewed.digest.to_string())));
-    }
-    push(&mut text, format_args!("  next  {}\n", shell.ui.out.strong("flow resume")));
-    crate::ui::print(&text);
     Ok(ExitStatus::Ok)
+}
+
+fn text(record: &ApprovalRecord, paint: Paint) -> String {
+    let approved = record.decision.approved;
+    let (tone, word) = if approved { (Tone::Good, "✓ approved") } else { (Tone::Bad, "✗ rejected") };
+    let mut text = format!("{} {} by {}\n", paint.tone(tone, word), record.stage, record.decision.by);
+    for reviewed in &record.reviewed {
+        push(&mut text, format_args!("    {:<24} {}\n", reviewed.from, paint.quiet(&reviewed.digest.to_string())));
+    }
+    text.push_str(&standing::text(&record.question, 4, paint));
+    let word = if record.question.tally.identified { "" } else { ", self-approved" };
+    push(&mut text, format_args!("    {} {}{word}\n", paint.quiet("signed   "), record.signed_by));
+    let missing = record.question.tally.missing();
+    let next = if approved && missing > 0 {
+        let more = if missing == 1 { "one more approval is".to_owned() } else { format!("{missing} more approvals are") };
+        let names = if record.question.eligible.is_empty() {
+            record.question.terms.asked()
+        } else {
+            record.question.eligible.join(" or ")
+        };
+        format!("{more} needed, by {names}")
+    } else {
+        paint.strong("flow resume")
+    };
+    push(&mut text, format_args!("  next  {next}\n"));
+    text
 }

@@ -11,7 +11,10 @@ use flow_engine::{
     run::{Ask, AskRequest},
 };
 
-use super::drive::{now, person};
+use super::{
+    drive::{now, person},
+    standing,
+};
 use crate::{
     progress::Board,
     text::{near_here, push},
@@ -26,7 +29,13 @@ pub(super) fn at_terminal(ui: Ui, board: Arc<Board>) -> Ask {
     Box::new(move |request| {
         board.pause(|| {
             crate::ui::note(&question(request, ui.err));
-            ask(&mut stdin().lock())
+            match &request.objection {
+                Some(objection) => {
+                    crate::ui::note(&format!("    You may not approve it: {objection}."));
+                    None
+                }
+                None => ask(&mut stdin().lock()),
+            }
         })
     })
 }
@@ -43,7 +52,7 @@ fn ask(input: &mut dyn BufRead) -> Option<Decision> {
     };
     crate::ui::prompt("    Comment (Enter for none): ");
     let comment = line(input).filter(|text| !text.is_empty());
-    Some(Decision { approved, by: person(), at: now(), comment, via: "terminal".to_owned() })
+    Some(Decision { approved, by: person(), at: now(), comment, via: "terminal".to_owned(), signed: Vec::new() })
 }
 
 /// One trimmed line; none at the end of input.
@@ -61,6 +70,7 @@ fn question(request: &AskRequest, paint: Paint) -> String {
     for artifact in &request.reviewed {
         push(&mut out, format_args!("      {:<24} {}\n", artifact.from, paint.quiet(&artifact.digest.short())));
     }
+    out.push_str(&standing::text(&request.question, 4, paint));
     for folder in &request.reports {
         // A report that cannot be read is still named, so that the person can look at the page.
         if let Ok(report) = ReportSummary::read(folder) {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    determinism,
+    determinism, policy,
     undeclared::{self, Which},
 };
 use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, text::near_here, ui::Tone};
@@ -37,9 +37,12 @@ pub(super) fn execute(args: &CheckArgs, shell: &Shell) -> Result<ExitStatus, Cli
     if let Some(which) = &args.undeclared {
         return undeclared::execute((&project, &plan), which, shell);
     }
+    let warnings: Vec<_> = policy::enforce((&project, &plan), &[], shell)?.into_warnings();
     let (file, stages) = (near_here(&project.workflow_file), plan.order.len());
     if shell.ui.json() {
-        crate::ui::document(&json!({ "workflow": plan.workflow, "file": file, "stages": stages, "problems": [] }));
+        crate::ui::document(
+            &json!({ "workflow": plan.workflow, "file": file, "stages": stages, "problems": [], "warnings": warnings }),
+        );
     } else {
         let plural = if stages == 1 { "" } else { "s" };
         let sign = shell.ui.out.tone(Tone::Good, "✓");

@@ -10,7 +10,7 @@ use flow_engine::{
 };
 use serde_json::json;
 
-use super::ask;
+use super::{ask, who};
 use crate::{
     CliError, ExitStatus, Shell, environment,
     progress::{self, Detail},
@@ -63,6 +63,7 @@ impl Drive {
         options.approve = self.approve;
         options.company = self.company;
         options.person = person();
+        options.signatory = Some(who::signatory(project));
         options.ask = (shell.ui.interactive && !shell.ui.json()).then(|| ask::at_terminal(shell.ui, board));
         let place = (Arc::clone(project), Arc::clone(&shell.registry));
         let result = runtime.block_on(async {

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use flow_engine::{
+    govern::{AuditLog, Durability, Happening},
     run::History,
     store::{Candidate, Collected, GcOptions, Store, Sweep},
 };
 
+use super::drive::person;
 use crate::{
     CliError, ExitStatus, Shell,
     text::{Cell, Grid, bytes, duration},
@@ -74,7 +76,8 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 pub(super) fn execute(args: &GcArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
-    let store = Store::open_writable(&shell.project()?.site.store)?;
+    let project = shell.project()?;
+    let store = Store::open_writable(&project.site.store)?;
     let sweep = match (args.dry_run, args.empty_trash) {
         (true, _) => Sweep::Pretend,
         (false, true) => Sweep::Delete,
@@ -83,6 +86,10 @@ pub(super) fn execute(args: &GcArgs, shell: &Shell) -> Result<ExitStatus, CliErr
     let referenced = History::referenced_in(&store)?;
     let options = GcOptions { referenced, older_than: args.older_than, max_bytes: args.max_size, sweep, ..GcOptions::default() };
     let collected = store.collect(&options)?;
+    if sweep != Sweep::Pretend && project.state.is_dir() {
+        let happening = Happening::Collected { results: collected.results, bytes: collected.bytes };
+        AuditLog::of(&project).append(&person(), happening, Durability::Now)?;
+    }
     if shell.ui.json() {
         crate::ui::document(&collected);
     } else {

@@ -1,6 +1,7 @@
 //! One command, one file: what it takes and what it does.
 
 pub(crate) mod approve;
+pub(crate) mod audit;
 pub(crate) mod bisect;
 pub(crate) mod cache;
 pub(crate) mod chat;
@@ -15,11 +16,13 @@ pub(crate) mod gc;
 pub(crate) mod generate;
 pub(crate) mod graph;
 pub(crate) mod init;
+pub(crate) mod keys;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod migrate;
 pub(crate) mod models;
 pub(crate) mod plan;
+pub(crate) mod policy;
 pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod run;
@@ -35,7 +38,9 @@ mod ask;
 mod determinism;
 mod drive;
 mod find;
+mod standing;
 mod undeclared;
+mod who;
 
 use std::process::ExitCode;
 
@@ -58,6 +63,9 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
         Command::Graph(args) => graph::execute(&args, shell),
         Command::Approve(args) => approve::approve(args, shell),
         Command::Reject(args) => approve::reject(args, shell),
+        Command::Keys(args) => keys::execute(&args, shell),
+        Command::Audit(args) => audit::execute(&args, shell),
+        Command::Policy(args) => policy::execute(&args, shell),
         Command::Chat(args) => chat::execute(args, shell),
         Command::Generate(args) => generate::execute(args, shell),
         Command::Serve(args) => serve::execute(args, shell),

@@ -8,6 +8,7 @@ use flow_engine::{
 };
 use serde_json::{Value, json};
 
+use super::policy;
 use crate::{
     CliError, ExitStatus, Shell,
     args::WorkflowArgs,
@@ -35,6 +36,7 @@ pub(crate) struct PlanArgs {
 
 pub(super) fn execute(args: &PlanArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     let (project, plan) = args.workflow.load(shell)?;
+    policy::enforce((&project, &plan), &[], shell)?;
     let preimages = if args.keys { Preimages::Shown } else { Preimages::Left };
     let previews = preview(&plan, &project, &shell.registry, preimages)?;
     let edits = edits(&previews, &plan, &project);
@@ -81,6 +83,7 @@ fn forecast(forecast: &Forecast, store: &Store) -> (Tone, &'static str, &'static
     match forecast {
         Forecast::Cached => (Tone::Calm, "≡", "cached", String::new()),
         Forecast::Run { reason } => (Tone::Good, "▶", "would run", because(reason, store)),
+        Forecast::Ask { of } => (Tone::Watch, "⏸", "would ask", of.clone()),
         Forecast::Wait { on } => (Tone::Quiet, "…", "depends", format!("on what {} will give", on.join(", "))),
         Forecast::Skip => (Tone::Quiet, "–", "skipped", "its `if:` is false, or what it reads is skipped".to_owned()),
         Forecast::Fetch { source } => (Tone::Good, "↓", "would run", format!("after fetching {source}")),

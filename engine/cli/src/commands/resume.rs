@@ -8,7 +8,7 @@ use flow_engine::{
     store::Company,
 };
 
-use super::{drive::Drive, find::Found};
+use super::{drive::Drive, find::Found, policy};
 use crate::{CliError, ExitStatus, Shell, environment, progress::Detail};
 
 /// Go on with a run that was interrupted, killed, parked, or failed
@@ -44,6 +44,7 @@ pub(super) fn execute(args: ResumeArgs, shell: &Shell) -> Result<ExitStatus, Cli
         limit: request.limit,
         profile: request.profile.as_deref(),
     })?;
+    policy::enforce_recorded((&project, &plan), &args.approve, shell)?;
     let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
     Drive { plan, project, start: Start::Resume(run), approve: args.approve, company: Company::Wait, detail }.go(shell)
 }

@@ -6,7 +6,7 @@ use flow_engine::{
     store::Company,
 };
 
-use super::drive::Drive;
+use super::{drive::Drive, policy, who};
 use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, progress::Detail};
 
 /// Run a workflow: what is cached is reused, what failed or changed is done again
@@ -38,12 +38,14 @@ pub(crate) struct RunArgs {
 
 pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     let (project, plan) = args.workflow.load(shell)?;
+    policy::enforce_recorded((&project, &plan), &args.approve, shell)?;
     let request = RunRequest {
         workflow_file: project.workflow_file.clone(),
         params: args.workflow.params,
         only: args.workflow.only,
         limit: args.workflow.limit,
         profile: args.workflow.profile,
+        started_by: Some(who::starter(&project, &plan)),
     };
     let detail = match (args.quiet, args.logs) {
         (true, _) => Detail::Quiet,

@@ -1,10 +1,10 @@
 //! `flow status`.
 
 use clap::Args;
-use flow_engine::run::{History, RunState, Segment, SegmentReader, StageState, StageStatus};
+use flow_engine::run::{self, History, Question, RunState, Segment, SegmentReader, StageState, StageStatus};
 use serde_json::{Value, json};
 
-use super::find::Found;
+use super::{find::Found, standing};
 use crate::{
     CliError, ExitStatus, Shell,
     dag::Mark,
@@ -37,7 +37,7 @@ pub(super) fn execute(args: &StatusArgs, shell: &Shell) -> Result<ExitStatus, Cl
     let found = Found::run(shell, &args.run)?;
     let live = found.history.is_live(found.run);
     if shell.ui.json() {
-        crate::ui::document(&json!({ "live": live, "state": found.state }));
+        crate::ui::document(&json!({ "live": live, "state": found.state, "questions": questions(&found) }));
     } else {
         crate::ui::print(&text(&found, live, shell.ui));
     }
@@ -54,6 +54,9 @@ fn text(found: &Found, live: bool, ui: Ui) -> String {
         grid.row(row(stage, found));
     }
     out.push_str(&grid.render(ui.out, ui.width));
+    for question in questions(found) {
+        push(&mut out, format_args!("\n  {} waits\n{}", ui.out.strong(&question.stage), standing::text(&question, 4, ui.out)));
+    }
     let parked = state.stages.iter().filter(|stage| stage.status == StageStatus::Parked);
     let mut next: Vec<String> = parked.map(|stage| format!("flow approve {}", stage.name)).collect();
     if !live && state.outcome != Some(flow_engine::run::Outcome::Succeeded) {
@@ -64,6 +67,12 @@ fn text(found: &Found, live: bool, ui: Ui) -> String {
         push(&mut out, format_args!("{}{}\n", ui.out.quiet(label), ui.out.strong(command)));
     }
     out
+}
+
+/// What parked stages ask. A decision that cannot be read must not keep the rest from being shown.
+fn questions(found: &Found) -> Vec<Question> {
+    let parked = found.state.stages.iter().filter(|stage| stage.status == StageStatus::Parked);
+    parked.filter_map(|stage| run::question(&found.project, &found.state, &stage.name).ok()).collect()
 }
 
 /// How a run stands in words. Without an end and without an engine it was killed.
