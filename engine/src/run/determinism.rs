@@ -184,7 +184,7 @@ impl Round<'_> {
             sources: prepared.sources.clone(),
             // Both rounds do the whole work.
             course: None,
-            guarded: prepared.guarded.clone(),
+            guarded: Vec::new(),
             seed: mixed_seed(planned.seed, planned.stage.kind()),
             limit: self.plan.limit,
             site,

@@ -18,7 +18,7 @@ use super::{
     prepare::{self, Prepared, Recorded, StageWork},
     retries::Retries,
     session,
-    spec::AttemptSpec,
+    spec::{AttemptSpec, Guarded},
 };
 use crate::{
     ArtifactKind, Digest, Effect, SourceRef, StageError, StageRegistry,
@@ -304,15 +304,17 @@ impl Executor {
                 return self.wait_for(&prepared.key, holder).await;
             }
         };
-        let needed = self.confirm(prepared);
-        if !matches!(needed, Ok(true)) {
-            // Nobody may wait for work that is not done.
-            reservations.release(&prepared.key, &owner)?;
-            return needed.map(|_| Step::Again);
-        }
+        let guarded = match self.confirm(prepared) {
+            Ok(Some(guarded)) => guarded,
+            unneeded => {
+                // Nobody may wait for work that is not done.
+                reservations.release(&prepared.key, &owner)?;
+                return unneeded.map(|_| Step::Again);
+            }
+        };
         let (number, owner) = self.number(owner)?;
         self.work.attempts = number;
-        let spec = self.spec(prepared, owner, decision);
+        let spec = AttemptSpec { guarded, ..self.spec(prepared, owner, decision) };
         let attempt = Attempt { shared: &self.shared, spec: &spec, number, timeout: self.planned().timeout };
         let end = attempt.run(self.shared.stop.clone()).await;
         drop(permit);
@@ -320,14 +322,15 @@ impl Executor {
     }
 
     /// Whether a claimed key is still to be worked on: whoever had it may have finished between the look-up and the claim.
-    fn confirm(&self, prepared: &Prepared) -> Result<bool, StageError> {
+    /// If it is, the files that must stay as they are; a stage whose result is there already need not look at them.
+    fn confirm(&self, prepared: &Prepared) -> Result<Option<Vec<Guarded>>, StageError> {
         let actions = self.shared.store.actions();
         if actions.peek(&prepared.key)?.is_some() {
-            return Ok(false);
+            return Ok(None);
         }
         actions.put_preimage(&prepared.key, (&prepared.preimage.0, &prepared.preimage.1))?;
         keep_code(&self.shared.project.state, self.planned(), &prepared.sources);
-        Ok(true)
+        prepare::guard((&self.shared.store, &self.shared.index), &prepared.sources).map(Some)
     }
 
     /// Ends and removes what a killed attempt left behind; nobody else will.
@@ -438,7 +441,7 @@ impl Executor {
             outputs,
             sources: prepared.sources.clone(),
             course: prepared.course.clone(),
-            guarded: prepared.guarded.clone(),
+            guarded: Vec::new(),
             seed: mixed_seed(planned.seed, planned.stage.kind()),
             limit: self.shared.plan.limit,
             site: self.shared.project.site.clone(),
@@ -472,9 +475,7 @@ fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {
         sources.push(resolved);
     }
     let inputs = prepare::action_inputs(planned, &work.inputs);
-    let mut prepared = prepare::identify(&shared.plan, planned, &inputs, sources)?;
-    prepared.guarded = prepare::guard((&shared.store, &shared.index), &prepared.sources)?;
-    Ok(prepared)
+    prepare::identify(&shared.plan, planned, &inputs, sources)
 }
 
 /// Copies of the stage's reports in the run's folder, where people open them.

@@ -42,8 +42,6 @@ pub(crate) struct Prepared {
     pub(crate) sources: BTreeMap<String, Vec<SourceFile>>,
     /// One digest for each source.
     pub(crate) source_digests: BTreeMap<String, Digest>,
-    /// Files to look at again before the commit.
-    pub(crate) guarded: Vec<Guarded>,
     /// What the key was hashed from.
     pub(crate) preimage: (Vec<u8>, Value),
     /// The way its checkpoints are filed under.
@@ -65,7 +63,7 @@ pub(crate) fn identify(
     let key = action.key().map_err(unkeyed)?;
     let course = stage.stage.horizon().map(|horizon| action.trajectory(&horizon).map(|key| Course { key, horizon }));
     let course = course.transpose().map_err(unkeyed)?;
-    Ok(Prepared { key, sources, source_digests, guarded: Vec::new(), preimage: (bytes, action.to_json()), course })
+    Ok(Prepared { key, sources, source_digests, preimage: (bytes, action.to_json()), course })
 }
 
 /// The inputs of a stage as its key sees them: by the consumer's port, in the order of its declaration and of the file.

@@ -252,11 +252,12 @@ pub(crate) fn parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&T) -> Result<R, StoreError> + Sync,
 ) -> Result<Vec<R>, StoreError> {
-    // Flushing waits for the disk, so a few threads help even on one core.
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(8).min(items.len());
-    if threads <= 1 {
+    if items.len() <= 1 {
+        // Asking for the number of cores opens files, which costs more than most single items.
         return items.iter().map(work).collect();
     }
+    // Flushing waits for the disk, so a few threads help even on one core.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).max(8).min(items.len());
     let size = items.len().div_ceil(threads);
     std::thread::scope(|scope| {
         let work = &work;

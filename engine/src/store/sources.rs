@@ -331,6 +331,11 @@ fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) ->
 
 /// Files that match a pattern by their name relative to the base, folders walked, sorted. None is an error.
 fn expand(pattern: &str, base: &Path) -> Result<BTreeMap<String, PathBuf>, StageError> {
+    // A plain path needs one look at the disk and not one at every folder above it.
+    let plain = base.join(pattern);
+    if !pattern.contains(['*', '?', '[']) && !pattern.contains("./") && plain.is_file() {
+        return Ok(BTreeMap::from([(name_below(&plain, base), plain)]));
+    }
     // The folder's own name may hold characters that mean something in a pattern.
     let folder = glob::Pattern::escape(&base.to_string_lossy());
     let full = Path::new(&folder).join(pattern).to_string_lossy().into_owned();
