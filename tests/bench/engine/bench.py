@@ -73,11 +73,14 @@ class Bench:
         return seconds
 
     def project(self, tool: str, case: str, stages: list[dag.Stage]) -> Path:
-        root = self.scratch / case / tool
+        root = self.folder(case) / tool
         dag.write(tool, stages, root)
         if tool == "dvc":
             self.run(["dvc", "init", "--no-scm", "--quiet"], root)
         return root
+
+    def folder(self, case: str) -> Path:
+        return self.scratch / "".join(letter if letter.isalnum() else "-" for letter in case)
 
     def forget(self, tool: str, root: Path) -> None:
         """Removes all that a tool remembers of a project, and its outputs."""
@@ -108,12 +111,16 @@ class Bench:
             time.sleep(self.options.quiet)
         for tool in tools:
             self.run(self.command(tool, roots[tool]), roots[tool])
+        before = {tool: dag.marks(roots[tool]) for tool in tools}
         measured = {tool: Measured() for tool in tools}
         for _ in range(self.options.reps):
             for tool in tools:
                 self.run(self.command(tool, roots[tool]), roots[tool], measured[tool])
+        for tool in tools:
+            if dag.marks(roots[tool]) != before[tool] or before[tool] == 0:
+                sys.exit(f"{case}: {tool} ran commands although nothing had changed")
         self.results[case] = measured
-        shutil.rmtree(self.scratch / case)
+        shutil.rmtree(self.folder(case))
 
     def executed(self, case: str, count: int, tools: list[str]) -> None:
         """Times a chain from nothing, less the same run with nothing to do and less the commands alone, by the stage."""
@@ -124,18 +131,21 @@ class Bench:
             bare = self.bare(count)
             for tool in tools:
                 self.forget(tool, roots[tool])
+                before = dag.marks(roots[tool])
                 cold = self.run(self.command(tool, roots[tool]), roots[tool])
+                if dag.marks(roots[tool]) - before != count:
+                    sys.exit(f"{case}: {tool} did not run every command")
                 idle = self.run(self.command(tool, roots[tool]), roots[tool])
                 measured[tool].seconds.append(max(cold - idle - bare, 0.0) / count)
         self.results[case] = measured
-        shutil.rmtree(self.scratch / case)
+        shutil.rmtree(self.folder(case))
 
     def bare(self, count: int) -> float:
         """The commands of a chain alone, from one shell."""
         root = self.scratch / "bare"
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
-        (root / "step.sh").write_text(dag.STEP)
+        (root / "step.sh").write_text(dag.step(dag.counter_of(root)))
         lines = [f"sh step.sh {number} {number} {number - 1 if number else ''}" for number in range(count)]
         (root / "all.sh").write_text("\n".join(lines) + "\n")
         return self.run(["sh", "all.sh"], root)

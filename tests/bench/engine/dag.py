@@ -6,8 +6,25 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Hashes a word and the content of files: cheap, different for every stage, and never longer than a line.
-STEP = 'out="$1"; word="$2"; shift 2\n{ echo "$word"; for file; do cat "$file"; done; } | cksum > "$out"\n'
+def step(counter: Path) -> str:
+    """Hashes a word and the content of files: cheap, different for every stage, and never longer than a line.
+
+    It leaves a mark outside the project, so that a run which should have nothing to do can be held to it.
+    """
+    return (
+        f'echo ran >> "{counter}"\nout="$1"; word="$2"; shift 2\n'
+        '{ echo "$word"; for file; do cat "$file"; done; } | cksum > "$out"\n'
+    )
+
+
+def marks(root: Path) -> int:
+    """How many commands of a project have run."""
+    counter = counter_of(root)
+    return counter.stat().st_size // len("ran\n") if counter.exists() else 0
+
+
+def counter_of(root: Path) -> Path:
+    return root.with_name(root.name + ".count")
 
 
 @dataclass
@@ -60,7 +77,7 @@ def data(stages: list[Stage], place) -> None:
 
 
 def common(stages: list[Stage], root: Path) -> None:
-    (root / "step.sh").write_text(STEP)
+    (root / "step.sh").write_text(step(counter_of(root)))
     data(stages, lambda number: root / "data" / str(number))
 
 
@@ -107,19 +124,19 @@ def snakemake(stages: list[Stage], root: Path) -> None:
     # One rule for all stages is the form that costs Snakemake least.
     (root / "Snakefile").write_text(
         "import json\n"
-        'DAG = json.load(open("dag.json"))\n'
-        'rule all:\n    input: ["out/" + n for n in DAG]\n'
+        'GRAPH = json.load(open("dag.json"))\n'
+        'rule all:\n    input: ["out/" + n for n in GRAPH]\n'
         "rule step:\n"
-        '    input: script="step.sh", reads=lambda w: DAG[w.n]["reads"], folder=lambda w: DAG[w.n].get("folder", [])\n'
+        '    input: script="step.sh", reads=lambda w: GRAPH[w.n]["reads"], folder=lambda w: GRAPH[w.n].get("folder", [])\n'
         '    output: "out/{n}"\n'
-        '    params: word=lambda w: DAG[w.n]["word"]\n'
+        '    params: word=lambda w: GRAPH[w.n]["word"]\n'
         '    wildcard_constraints: n="[0-9]+"\n'
         '    shell: "sh step.sh {output} {params.word} {input.reads}"\n'
     )
 
 
 def turbo(stages: list[Stage], root: Path) -> None:
-    (root / "step.sh").write_text(STEP)
+    (root / "step.sh").write_text(step(counter_of(root)))
     packages = {"": {"name": "bench", "workspaces": ["packages/*"]}}
     for number, stage in enumerate(stages):
         name = f"s{number}"
