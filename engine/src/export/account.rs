@@ -7,11 +7,11 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     Artifact, Digest,
+    history::{RunRecord, Texts},
     project::Project,
     run::{Entry, Event, GateVerdict, History, RunError, RunId, RunPaths, RunState, StageStatus},
     store::{ActionResult, Store},
@@ -76,7 +76,7 @@ impl Account {
         let entries = history.entries(run)?;
         let state = RunState::replay(&entries).map_err(|source| RunError::History { run, source })?;
         let paths = history.paths(run);
-        let record = Record::read(&paths);
+        let record = RunRecord::read(&paths);
         let store = Store::open(&project.site.store)?;
         let times = times(&entries);
         let mut stages = Vec::with_capacity(state.stages.len());
@@ -99,11 +99,11 @@ impl Account {
         }
         Ok(Self {
             run,
-            texts: record.texts(project, &state),
+            texts: texts(project, &state, record.as_ref()),
             lock: fs::read_to_string(&project.lock_file).ok(),
-            record: Some(Record::place(&paths)).filter(|place| place.is_file()),
-            flow: record.flow,
-            params: record.params,
+            record: Some(paths.record()).filter(|place| place.is_file()),
+            flow: record.as_ref().map(|record| record.flow.clone()),
+            params: record.map(|record| record.params).unwrap_or_default(),
             entries,
             state,
             stages,
@@ -148,48 +148,16 @@ impl StageAccount {
     }
 }
 
-/// What a run was asked to do, as it was recorded when it started. Fields of later versions are passed over.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Record {
-    flow: Option<String>,
-    params: BTreeMap<String, Value>,
-    files: Vec<RecordedFile>,
-}
-
-#[derive(Debug, Deserialize)]
-struct RecordedFile {
-    path: String,
-    digest: Digest,
-}
-
-impl Record {
-    fn place(paths: &RunPaths) -> PathBuf {
-        paths.directory().join("record.json")
+/// The texts as they were recorded; without a record, the workflow file as it is.
+fn texts(project: &Project, state: &RunState, record: Option<&RunRecord>) -> Vec<(String, String)> {
+    let kept = Texts::of(&project.state);
+    if let Some(record) = record {
+        return record.files.iter().filter_map(|file| Some((file.path.clone(), kept.read(&file.digest)?))).collect();
     }
-
-    /// The record; an empty one where there is none that can be read.
-    fn read(paths: &RunPaths) -> Self {
-        let bytes = fs::read(Self::place(paths)).unwrap_or_default();
-        serde_json::from_slice(&bytes).unwrap_or_default()
-    }
-
-    /// The texts as they were; without a record, the workflow file as it is.
-    fn texts(&self, project: &Project, state: &RunState) -> Vec<(String, String)> {
-        let kept = |file: &RecordedFile| {
-            let name = file.digest.to_string();
-            let place = project.state.join("texts").join(name.get(..2).unwrap_or_default()).join(&name);
-            let text = fs::read_to_string(place).ok().filter(|text| Digest::of(text.as_bytes()) == file.digest)?;
-            Some((file.path.clone(), text))
-        };
-        if !self.files.is_empty() {
-            return self.files.iter().filter_map(kept).collect();
-        }
-        let file = &state.request.workflow_file;
-        let name = file.file_name().map_or_else(|| Path::new("workflow.yaml"), Path::new);
-        let text = fs::read_to_string(file).ok();
-        text.map(|text| (name.to_string_lossy().into_owned(), text)).into_iter().collect()
-    }
+    let file = &state.request.workflow_file;
+    let name = file.file_name().map_or_else(|| Path::new("workflow.yaml"), Path::new);
+    let text = fs::read_to_string(file).ok();
+    text.map(|text| (name.to_string_lossy().into_owned(), text)).into_iter().collect()
 }
 
 /// When every stage was first heard of, and last, since the run was last started or resumed.

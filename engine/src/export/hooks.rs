@@ -50,7 +50,8 @@ fn one((moment, number): (&str, usize), hook: &Hook, ending: &Ending<'_>) -> Eve
         Hook::Run(command) => (command.run.join(" "), command::run(command, (number, ending))),
     };
     if let Err(error) = &done {
-        tracing::warn!(hook = name, error, "A hook failed.");
+        // The event tells people; the log need not say it twice.
+        tracing::debug!(hook = name, error, "A hook failed.");
     }
     Event::HookFired { moment: moment.to_owned(), hook: name, error: done.err() }
 }

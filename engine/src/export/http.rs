@@ -22,11 +22,18 @@ pub(crate) struct Undelivered {
 pub(crate) struct Receiver {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// How often a message is tried.
+    pub(crate) tries: u32,
 }
 
 impl Receiver {
     pub(crate) fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), headers: Vec::new() }
+        Self { url: url.into(), headers: Vec::new(), tries: TRIES }
+    }
+
+    /// For messages that are not worth a wait at the end of a run.
+    pub(crate) fn impatient(url: impl Into<String>, headers: Vec<(String, String)>) -> Self {
+        Self { url: url.into(), headers, tries: 1 }
     }
 
     /// Posts a document. What may pass is tried again; what the receiver refuses is not.
@@ -37,7 +44,7 @@ impl Receiver {
         loop {
             match self.once(&agent, body) {
                 Ok(()) => return Ok(()),
-                Err(error) if tries == TRIES || !may_pass(&error) => {
+                Err(error) if tries >= self.tries || !may_pass(&error) => {
                     return Err(Undelivered { reason: reason(&error), tries });
                 }
                 Err(_) => {

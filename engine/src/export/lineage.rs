@@ -60,7 +60,7 @@ impl Target {
         let receiver = settings.url.clone().or_else(|| said("OPENLINEAGE_URL")).map(|url| {
             let key = said(settings.api_key_env.as_deref().unwrap_or("OPENLINEAGE_API_KEY"));
             let headers = key.map(|key| ("authorization".to_owned(), format!("Bearer {key}")));
-            Receiver { url: endpoint(&url), headers: headers.into_iter().collect() }
+            Receiver::impatient(endpoint(&url), headers.into_iter().collect())
         });
         let file = settings.file.as_ref().and_then(|file| opened(&root.join(file)));
         (receiver.is_some() || file.is_some()).then_some(Self { receiver, file })
@@ -74,7 +74,9 @@ impl Target {
                 tracing::warn!(%error, "Could not write a lineage event.");
             }
             if let Some(Err(error)) = self.receiver.as_ref().map(|receiver| receiver.post(text.as_bytes())) {
-                tracing::warn!(%error, "Could not send a lineage event.");
+                // A server that hangs would hold up the end of the run, event by event.
+                tracing::warn!(%error, "Could not send a lineage event; the server gets no more of this run.");
+                self.receiver = None;
             }
         }
     }

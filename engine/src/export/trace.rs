@@ -38,7 +38,7 @@ impl Collector {
         let mut resource = pairs(&said("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
         resource.retain(|(name, _)| name != "service.name");
         resource.push(("service.name".to_owned(), said("OTEL_SERVICE_NAME").unwrap_or_else(|| "flow".to_owned())));
-        Some(Self { receiver: Receiver { url, headers: pairs(&headers.unwrap_or_default()) }, resource })
+        Some(Self { receiver: Receiver::impatient(url, pairs(&headers.unwrap_or_default())), resource })
     }
 
     fn document(&self, spans: &[Span]) -> Value {
@@ -55,7 +55,8 @@ impl Collector {
         for batch in spans.chunks(BATCH) {
             let body = self.document(batch).to_string();
             if let Err(error) = self.receiver.post(body.as_bytes()) {
-                tracing::warn!(%error, spans = batch.len(), "Could not send a trace.");
+                // What does not answer now is not asked again for the rest of it.
+                return tracing::warn!(%error, spans = spans.len(), "Could not send a trace.");
             }
         }
     }

@@ -7,7 +7,7 @@ use petgraph::graph::NodeIndex;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Artifact, Digest, SourceRef,
+    Artifact, Digest,
     plan::Plan,
     run::{Entry, Event, Outcome, RunId, RunState},
 };
@@ -60,7 +60,7 @@ impl Teller {
             let planned = &plan.graph[node];
             let bound = planned.inputs.iter().flat_map(|binding| &binding.from);
             let ports = bound.map(|(producer, port)| Origin::Port(plan.graph[*producer].name.clone(), port.clone()));
-            let sources = planned.stage.sources().into_iter().map(|source| Origin::Source(named(&source)));
+            let sources = planned.stage.sources().into_iter().map(|source| Origin::Source(source.name()));
             (planned.name.clone(), ports.chain(sources).collect())
         };
         Self { namespace, origins: plan.graph.node_indices().map(origins).collect(), started: BTreeMap::new() }
@@ -215,10 +215,6 @@ fn ended(outcome: Outcome) -> &'static str {
         Outcome::GateFailed | Outcome::Failed => "FAIL",
         Outcome::Interrupted => "ABORT",
     }
-}
-
-fn named(source: &SourceRef) -> String {
-    source.name().to_owned()
 }
 
 /// By the scheme of a source; files lie in the project.
