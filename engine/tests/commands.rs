@@ -131,6 +131,20 @@ fn a_strict_command_that_reads_beyond_fails_and_the_message_says_how_to_find_out
     assert_eq!(open.outcome, Outcome::Succeeded);
 }
 
+#[test]
+fn a_strict_command_starts_a_tool_that_counts_wherever_it_lies() {
+    let lab = Lab::new();
+    let tools = lab.root.join("bin");
+    fs::create_dir(&tools).unwrap();
+    script(&tools.join("say"), "#!/bin/sh\necho one > \"$1\"\n");
+    let env = json!({"PATH": format!("{}:/usr/bin:/bin", tools.display())});
+    let say = |tools: Value| command(&json!(["say", "${out.o}"]), &json!({"sandbox": "strict", "env": env, "tools": tools}));
+    let summary = lab.run(&json!({"counts": say(json!([])), "loose": say(json!("loose"))}));
+    assert!(ran(&summary, "counts"));
+    let error = stage(&summary, "loose").error.clone().unwrap();
+    assert!(error.message.contains("cannot start say"), "{error}");
+}
+
 /// The planted value, and the ways in which a careless command may write it.
 const PLANTED: &str = "planted/secret+value 42";
 const FORMS: [&str; 4] =
