@@ -15,8 +15,8 @@ use crate::{
     store::{CheckpointRecord, Store, StoreError, Trajectory, remove_all},
 };
 
-/// The metric that says where an attempt went on; it is not a reading of the work.
-const RESUMED: &str = "volatile.resumed_from_step";
+/// The metric that says at which step an attempt went on; it is not a reading of the work.
+pub const RESUMED_FROM_STEP: &str = "volatile.resumed_from_step";
 
 /// The way of a stage with a horizon, and how far it goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ impl Keeper for Checkpoints<'_> {
             let natural = record.milestone.total == reach.total || shared;
             self.grafted.store(record.grafted || !natural, Ordering::Relaxed);
             #[expect(clippy::cast_precision_loss, reason = "step counts stay far below 2^52")]
-            self.reporter.metric(RESUMED, record.milestone.step as f64);
+            self.reporter.metric(RESUMED_FROM_STEP, record.milestone.step as f64);
             return Ok(Some(record.milestone));
         }
         Ok(None)

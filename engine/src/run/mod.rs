@@ -38,7 +38,7 @@ mod why;
 use std::sync::Arc;
 
 pub use approval::{ApprovalRecord, Earlier, Question, approve, question};
-pub use checkpoints::Outlook;
+pub use checkpoints::{Outlook, RESUMED_FROM_STEP};
 pub use determinism::{Divergence, Repeatability, check_repeatability};
 pub use error::RunError;
 pub use event::{

@@ -49,7 +49,7 @@ impl Store {
     }
 
     /// Removes the checkpoint records that `stays` does not keep and returns what the others name: roots of a collector.
-    /// `stays` sees the file of a record and the action that wrote it; a file that is no record has none.
+    /// `stays` sees the file of a record and the action that wrote it; a folder and a file that is no record have none.
     pub fn sweep_checkpoints(&self, stays: &dyn Fn(&Path, Option<&Digest>) -> bool) -> Result<Vec<Artifact>, StoreError> {
         let mut roots = Vec::new();
         for shard in entries(&self.root().join("ckpt"))? {
@@ -62,8 +62,10 @@ impl Store {
                         roots.push(record.state);
                     }
                 }
-                // It goes when it is empty, and only then.
-                fs::remove_dir(&folder).ok();
+                if !stays(&folder, None) {
+                    // It goes when it is empty, and only then.
+                    fs::remove_dir(&folder).ok();
+                }
             }
         }
         Ok(roots)
@@ -93,8 +95,13 @@ impl Trajectory {
         let record = CheckpointRecord { format: FORMAT, milestone, limits, action, grafted, state };
         let place = self.place(&record);
         let text = serde_json::to_string(&record).map_err(|source| StoreError::Record { path: place.clone(), source })?;
+        let bytes = format!("{text}\n{}\n", Digest::of(text.as_bytes()));
         files::make_folder(&self.folder)?;
-        files::write_atomic(format!("{text}\n{}\n", Digest::of(text.as_bytes())).as_bytes(), &place)
+        files::write_atomic(bytes.as_bytes(), &place).or_else(|_| {
+            // A collector may have removed the folder while it was empty.
+            files::make_folder(&self.folder)?;
+            files::write_atomic(bytes.as_bytes(), &place)
+        })
     }
 
     /// Lays a checkpoint out below `place`; false when it is not whole, and then it is forgotten.

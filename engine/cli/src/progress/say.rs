@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use flow_engine::{
     Digest, StageError,
     context::Progress,
-    run::{Clause, Event, GateVerdict, Hit, RunState, SkipReason, StageProgress, Supply},
+    run::{Clause, Event, GateVerdict, Hit, RESUMED_FROM_STEP, RunState, SkipReason, StageProgress, Supply},
     store::Owner,
 };
 
@@ -119,7 +119,9 @@ fn say(event: &Event, state: &RunState) -> Vec<Saying> {
             vec![Saying::about(stage, Tone::Watch, "↻", text)]
         }
         Event::StageSucceeded { stage, metrics: read, seconds, .. } => {
-            vec![Saying::about(stage, Tone::Good, "✓", duration(*seconds)).aside(metrics(read, &[], METRICS))]
+            let from = read.get(RESUMED_FROM_STEP).map(|step| format!(", from step {step}")).unwrap_or_default();
+            let text = format!("{}{from}", duration(*seconds));
+            vec![Saying::about(stage, Tone::Good, "✓", text).aside(metrics(read, &[], METRICS))]
         }
         Event::StageFailed { stage, error, .. } => failed(stage, error),
         Event::StageSkipped { stage, reason } => {
