@@ -45,7 +45,7 @@ pub(crate) struct ExportArgs {
     /// Write in-toto statements with SLSA provenance, one a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
-    /// Write OpenLineage events, one a line; `-` is standard output
+    /// Write lineage events in the form of openlineage.io, one a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     openlineage: Option<PathBuf>,
 }

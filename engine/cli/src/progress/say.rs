@@ -89,8 +89,11 @@ impl Teller {
 /// What to say about an event; starts are left to the observers, the end of the run to the summary.
 fn say(event: &Event, state: &RunState) -> Vec<Saying> {
     match event {
-        Event::RunStarted { .. } | Event::StageStarted { .. } | Event::RunFinished { .. } | Event::Unknown => Vec::new(),
-        Event::HookFired { error: None, .. } => Vec::new(),
+        Event::RunStarted { .. }
+        | Event::StageStarted { .. }
+        | Event::HookFired { error: None, .. }
+        | Event::RunFinished { .. }
+        | Event::Unknown => Vec::new(),
         Event::HookFired { moment, hook, error: Some(error) } => {
             vec![Saying::about("", Tone::Watch, "!", format!("hook of `{moment}` failed, {hook}: {error}"))]
         }
