@@ -335,3 +335,38 @@ fn an_approval_by_flag_needs_somebody_who_may_decide() {
             .any(|record| matches!(&record.event, Happening::Decided { via, by, .. } if via == "flag" && by == "alice"))
     );
 }
+
+#[test]
+fn the_log_tells_which_secret_a_stage_was_given_and_never_its_value() {
+    let office = Office::with(&[]);
+    let summary = office.lab.run(&json!({
+        "say": {"uses": "cmd@1", "run": ["sh", "-c", "test -n \"$TOKEN\" && echo done > out.txt"],
+            "env": {"TOKEN": "${secrets.PATH}"}, "out": {"text": {"path": "out.txt"}}},
+    }));
+    assert_eq!(summary.outcome, Outcome::Succeeded);
+    let records = AuditLog::of(&office.lab.project()).records().unwrap();
+    let used = records.iter().find_map(|record| match &record.event {
+        Happening::SecretUsed { stage, secret, .. } => Some((stage.as_str(), secret.as_str())),
+        _ => None,
+    });
+    assert_eq!(used, Some(("say", "PATH")));
+    let text = fs::read_to_string(office.lab.root.join(".flow/audit.jsonl")).unwrap();
+    assert!(!text.contains(&std::env::var("PATH").unwrap()));
+}
+
+#[test]
+fn a_plan_says_that_people_would_be_asked() {
+    use flow_engine::run::{Forecast, Preimages, preview};
+    let office = Office::with(&[("alice", "steward")]);
+    let terms = json!({"who": ["role:steward"], "expires": "2s"});
+    office.lab.run(&review("rows", &terms));
+    let forecast = || {
+        let previews = preview(&office.lab.plan(), &office.lab.project(), &support::registry().into(), Preimages::Left).unwrap();
+        previews.into_iter().find(|preview| preview.stage == "ok").unwrap().forecast
+    };
+    assert!(matches!(forecast(), Forecast::Ask { of } if of == "role:steward"));
+    office.approve("alice");
+    assert_eq!(office.lab.resume().outcome, Outcome::Succeeded);
+    std::thread::sleep(Duration::from_millis(2_100));
+    assert!(matches!(forecast(), Forecast::Ask { .. }), "a recorded approval that expired is asked for again");
+}

@@ -23,24 +23,26 @@ pub(crate) struct Auditor {
     log: AuditLog,
     actor: String,
     cas: Cas,
-    /// The secrets of stages that have any.
-    secrets: BTreeMap<String, Vec<String>>,
+    plan: Arc<Plan>,
+    /// The secrets of stages that have any; looked for when the first stage starts, so that a run of cached stages pays nothing.
+    secrets: Option<BTreeMap<String, Vec<String>>>,
 }
 
 impl Auditor {
     /// Opens the log. A log that cannot be continued keeps a run from starting.
-    pub(crate) fn open(project: &Arc<Project>, plan: &Plan, (actor, cas): (&str, Cas)) -> Result<Self, GovernError> {
+    pub(crate) fn open(project: &Arc<Project>, plan: &Arc<Plan>, (actor, cas): (&str, Cas)) -> Result<Self, GovernError> {
         let log = AuditLog::of(project);
         log.head()?;
-        let mut secrets = BTreeMap::new();
-        for stage in plan.graph.node_weights() {
-            let mut found = Vec::new();
-            collect(stage.stage.config(), &mut found);
-            if !found.is_empty() {
-                secrets.insert(stage.name.clone(), found);
-            }
+        Ok(Self { project: project.clone(), log, actor: actor.to_owned(), cas, plan: plan.clone(), secrets: None })
+    }
+
+    fn given_secrets(&mut self, run: &str, stage: &str) {
+        let plan = &self.plan;
+        let secrets = self.secrets.get_or_insert_with(|| secrets(plan));
+        for secret in secrets.get(stage).cloned().unwrap_or_default() {
+            let used = Happening::SecretUsed { run: run.to_owned(), stage: stage.to_owned(), secret };
+            self.append(used, Durability::Later);
         }
-        Ok(Self { project: project.clone(), log, actor: actor.to_owned(), cas, secrets })
     }
 
     fn append(&self, happening: Happening, durability: Durability) {
@@ -113,12 +115,7 @@ impl Observer for Auditor {
             }
             Event::RunResumed => self.append(Happening::RunResumed { run }, Durability::Later),
             Event::StageParked { stage, .. } => self.decided_before(state, stage),
-            Event::StageStarted { stage, .. } => {
-                for secret in self.secrets.get(stage).into_iter().flatten() {
-                    let used = Happening::SecretUsed { run: run.clone(), stage: stage.clone(), secret: secret.clone() };
-                    self.append(used, Durability::Later);
-                }
-            }
+            Event::StageStarted { stage, .. } => self.given_secrets(&run, stage),
             Event::StageJudged { stage, verdicts } => self.judged(&run, stage, verdicts),
             Event::StageSucceeded { stage, outputs, .. } => {
                 let kind = state.stage(stage).map_or("", |stage| stage.kind.as_str());
@@ -145,6 +142,16 @@ impl Observer for Auditor {
             | Event::Unknown => {}
         }
     }
+}
+
+/// The secrets of every stage that has any, by the stage's name.
+fn secrets(plan: &Plan) -> BTreeMap<String, Vec<String>> {
+    let stages = plan.graph.node_weights().map(|stage| {
+        let mut found = Vec::new();
+        collect(stage.stage.config(), &mut found);
+        (stage.name.clone(), found)
+    });
+    stages.filter(|(_, found)| !found.is_empty()).collect()
 }
 
 /// The names of secrets in a configuration, wherever they stand.
