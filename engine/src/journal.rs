@@ -7,6 +7,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -17,6 +18,8 @@ use crate::{
 };
 
 const CHECK: &str = ",\"check\":\"";
+/// How long a lock that is only probed may seem to be held.
+const PROBE: Duration = Duration::from_millis(200);
 
 /// A journal that cannot be written or read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -47,6 +50,10 @@ pub enum JournalError {
 pub struct Journal {
     file: File,
     path: PathBuf,
+    /// Lines that are not written yet.
+    pending: Vec<u8>,
+    /// Whether one of them must be on disk.
+    must_last: bool,
 }
 
 impl Journal {
@@ -65,22 +72,48 @@ impl Journal {
         Ok((journal, entries))
     }
 
+    /// Takes the lock of the one writer. Whoever only asks whether there is one holds it for an instant, which is waited out.
     fn locked(file: File, path: &Path) -> Result<Self, JournalError> {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { file, path: path.to_owned() }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(JournalError::Busy { path: path.to_owned() }),
-            Err(error) => Err(failed("lock", path)(error.into())),
+        let begun = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { file, path: path.to_owned(), pending: Vec::new(), must_last: false }),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(failed("lock", path)(error.into())),
+                Err(_) if begun.elapsed() < PROBE => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => return Err(JournalError::Busy { path: path.to_owned() }),
+            }
         }
     }
 
-    /// Adds an entry. It is on disk when this returns if a later reader could not find it out from the store.
+    /// Adds an entry, which is written by the next [`Self::commit`].
     pub fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
         let line = render(entry).map_err(|error| failed("write", &self.path)(error.into()))?;
-        self.file.write_all(line.as_bytes()).map_err(failed("write", &self.path))?;
-        if must_last(&entry.event) {
+        self.pending.extend_from_slice(line.as_bytes());
+        self.must_last |= must_last(&entry.event);
+        Ok(())
+    }
+
+    /// Writes what was added: many entries share one write. It is on disk when this returns if a later reader could not find
+    /// it out from the store.
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.file.write_all(&pending).map_err(failed("write", &self.path))?;
+        if std::mem::take(&mut self.must_last) {
             self.file.sync_data().map_err(failed("sync", &self.path))?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // An engine that gives up tells as much as it can.
+        if let Err(error) = self.commit() {
+            tracing::warn!(%error, "Could not write the end of a journal.");
+        }
     }
 }
 
@@ -180,12 +213,33 @@ mod tests {
         let path = folder.path().join("journal.jsonl");
         let mut first = Journal::create(&path).unwrap();
         first.append(&entry(0)).unwrap();
+        first.commit().unwrap();
         assert!(is_live(&path));
         assert!(matches!(Journal::reopen(&path), Err(JournalError::Busy { .. })));
         drop(first);
         assert!(!is_live(&path));
         let (_second, entries) = Journal::reopen(&path).unwrap();
         assert_eq!(entries.len(), 1);
+    }
+
+    #[test]
+    fn looking_at_a_run_never_keeps_it_from_going_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        drop(Journal::create(&path).unwrap());
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        is_live(&path);
+                    }
+                });
+            }
+            let opened = (0..50).all(|_| Journal::reopen(&path).is_ok());
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(opened);
+        });
     }
 
     #[test]
@@ -198,6 +252,7 @@ mod tests {
         let (mut journal, entries) = Journal::reopen(&path).unwrap();
         assert_eq!(entries.len(), 2);
         journal.append(&entry(2)).unwrap();
+        journal.commit().unwrap();
         let seqs: Vec<u64> = read(&path).unwrap().iter().map(|entry| entry.seq).collect();
         assert_eq!(seqs, [0, 1, 2]);
     }

@@ -8,15 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
-
-use crate::{
-    context::Site,
-    govern::{Governance, Trust},
-};
-
-/// The file that marks a project's root and holds site settings.
-pub const SETTINGS_FILE: &str = "flow.toml";
+pub use crate::settings::SETTINGS_FILE;
+use crate::{context::Site, govern::Governance, settings::Settings};
 
 /// The folders and files that belong to one workflow file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +28,8 @@ pub struct Project {
     pub site: Site,
     /// Whose decisions count, and which policy plans must meet.
     pub governance: Governance,
+    /// What `flow.toml` says.
+    pub settings: Settings,
 }
 
 /// A project that cannot be located.
@@ -69,10 +64,7 @@ pub enum ProjectError {
     },
     /// `flow.toml` holds something else than settings.
     #[error("cannot parse {}", path.display())]
-    #[diagnostic(
-        code(flow::project::invalid_settings),
-        help("known settings are `[registry] path`, `[store] path`, `[trust] NAME`, and `[policy] file`")
-    )]
+    #[diagnostic(code(flow::project::invalid_settings), help("docs/workflow.md lists every setting"))]
     Invalid {
         /// The settings file.
         path: PathBuf,
@@ -89,31 +81,6 @@ pub enum ProjectError {
         /// The variable that would say it.
         variable: &'static str,
     },
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    #[serde(default)]
-    registry: Folder,
-    #[serde(default)]
-    store: Folder,
-    #[serde(default)]
-    trust: Trust,
-    #[serde(default)]
-    policy: PolicySettings,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PolicySettings {
-    file: Option<PathBuf>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Folder {
-    path: Option<PathBuf>,
 }
 
 impl Project {
@@ -138,46 +105,45 @@ impl Project {
         let root = base.ancestors().find(|folder| folder.join(SETTINGS_FILE).is_file()).unwrap_or(&base).to_owned();
         let settings = Settings::read(&root.join(SETTINGS_FILE))?;
         let site = Site {
-            registry: settings.registry_folder(&root, environment)?,
-            store: settings.store_folder(&root, environment)?,
+            registry: registry_folder(&settings, &root, environment)?,
+            store: store_folder(&settings, &root, environment)?,
             base: base.clone(),
         };
-        let policy = settings.policy.file.map(|file| root.join(file));
-        let governance = Governance { trust: settings.trust, policy };
-        Ok(Self { lock_file: base.join("flow.lock"), state: root.join(".flow"), root, base, workflow_file, site, governance })
+        let policy = settings.policy.file.as_ref().map(|file| root.join(file));
+        let governance = Governance { trust: settings.trust.clone(), policy };
+        Ok(Self {
+            lock_file: base.join("flow.lock"),
+            state: root.join(".flow"),
+            root,
+            base,
+            workflow_file,
+            site,
+            governance,
+            settings,
+        })
     }
 }
 
-impl Settings {
-    fn read(path: &Path) -> Result<Self, ProjectError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                toml::from_str(&text).map_err(|source| ProjectError::Invalid { path: path.to_owned(), source: Box::new(source) })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(source) => Err(ProjectError::Unreadable { path: path.to_owned(), source }),
-        }
-    }
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-    fn registry_folder(&self, root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, ProjectError> {
-        match &self.registry.path {
-            Some(path) => Ok(root.join(path)),
-            None => user_folder(environment, "XDG_DATA_HOME", ".local/share")
-                .map(|data| data.join("flow/registry"))
-                .ok_or(ProjectError::NoHome { what: "registry", variable: "XDG_DATA_HOME" }),
-        }
+fn registry_folder(settings: &Settings, root: &Path, environment: Environment<'_>) -> Result<PathBuf, ProjectError> {
+    match &settings.registry.path {
+        Some(path) => Ok(root.join(path)),
+        None => user_folder(environment, "XDG_DATA_HOME", ".local/share")
+            .map(|data| data.join("flow/registry"))
+            .ok_or(ProjectError::NoHome { what: "registry", variable: "XDG_DATA_HOME" }),
     }
+}
 
-    fn store_folder(&self, root: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, ProjectError> {
-        if let Some(path) = environment("FLOW_STORE").filter(|path| !path.is_empty()) {
-            return std::path::absolute(path).map_err(|source| ProjectError::Unreadable { path: root.to_owned(), source });
-        }
-        match &self.store.path {
-            Some(path) => Ok(root.join(path)),
-            None => user_folder(environment, "XDG_CACHE_HOME", ".cache")
-                .map(|cache| cache.join("flow/store"))
-                .ok_or(ProjectError::NoHome { what: "store", variable: "FLOW_STORE" }),
-        }
+fn store_folder(settings: &Settings, root: &Path, environment: Environment<'_>) -> Result<PathBuf, ProjectError> {
+    if let Some(path) = environment("FLOW_STORE").filter(|path| !path.is_empty()) {
+        return std::path::absolute(path).map_err(|source| ProjectError::Unreadable { path: root.to_owned(), source });
+    }
+    match &settings.store.path {
+        Some(path) => Ok(root.join(path)),
+        None => user_folder(environment, "XDG_CACHE_HOME", ".cache")
+            .map(|cache| cache.join("flow/store"))
+            .ok_or(ProjectError::NoHome { what: "store", variable: "FLOW_STORE" }),
     }
 }
 

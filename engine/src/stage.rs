@@ -1,11 +1,12 @@
 //! What a stage is: a typed configuration, declared ports, and one synchronous function.
 
-use std::{marker::PhantomData, path::PathBuf};
+use std::{marker::PhantomData, path::PathBuf, time::Duration};
 
 use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use crate::resources::Resources;
 use crate::{ArtifactKind, SourceRef, StageContext, StageError, context::Site, govern::ReviewTerms, horizon::Horizon};
 
 /// One kind of work a workflow can ask for by name.
@@ -25,6 +26,8 @@ pub trait Stage: Send + Sync + 'static {
     const DETERMINISM: Determinism = Determinism::Deterministic;
     /// Whether `flow run --limit N` changes what it reads.
     const READS_LIMIT: bool = false;
+    /// How long it may show no sign of life before it is taken to hang, where the workflow says nothing; none for ever.
+    const STALL: Option<Duration> = None;
 
     /// The artifacts this configuration reads and writes, by port name.
     fn ports(config: &Self::Config) -> Ports;
@@ -82,25 +85,6 @@ pub enum Determinism {
     Seeded,
     /// Answers, times, or ports of the outside world.
     Nondeterministic,
-}
-
-/// What a stage needs while it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Resources {
-    /// Processor cores it can keep busy.
-    pub cpus: u32,
-}
-
-impl Resources {
-    /// One core: the default.
-    pub fn one_cpu() -> Self {
-        Self { cpus: 1 }
-    }
-
-    /// Every core of the machine.
-    pub fn all_cpus() -> Self {
-        Self { cpus: u32::MAX }
-    }
 }
 
 /// One input or output of a stage.
@@ -194,6 +178,10 @@ pub trait DynStage: Send + Sync {
     fn horizon(&self) -> Option<Horizon> {
         None
     }
+    /// See [`Stage::STALL`].
+    fn stall(&self) -> Option<Duration> {
+        None
+    }
     /// The configuration with every default filled in; hashed into the action key.
     fn config(&self) -> &Value;
     /// What of it is hashed: all of it, unless a part says where things lie and not what they are.
@@ -252,6 +240,9 @@ impl<S: Stage> DynStage for Configured<S> {
     }
     fn horizon(&self) -> Option<Horizon> {
         S::horizon(&self.config)
+    }
+    fn stall(&self) -> Option<Duration> {
+        S::STALL
     }
     fn config(&self) -> &Value {
         &self.canonical

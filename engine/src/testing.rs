@@ -27,6 +27,7 @@ pub fn toys() -> StageRegistry {
         .with::<Concat>()
         .with::<Fail>()
         .with::<Sleep>()
+        .with::<Hog>()
         .with::<Judge>()
         .with::<Decide>()
         .with::<Pinned>()
@@ -216,6 +217,35 @@ impl Stage for Sleep {
             cx.progress(step + 1, Some(u64::from(config.steps)), "steps");
         }
         std::fs::write(cx.output("out")?, format!("{} {}\n", config.steps, config.text)).map_err(StageError::from)
+    }
+}
+
+/// Takes memory.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HogConfig {
+    /// How much, in mebibytes.
+    pub mebibytes: u32,
+}
+
+/// `toy/hog`: takes memory bit by bit, touches it, and writes how much it had.
+pub struct Hog;
+
+impl Stage for Hog {
+    type Config = HogConfig;
+    const KIND: &'static str = "toy/hog";
+    const REVISION: u32 = 1;
+
+    fn ports(_: &HogConfig) -> Ports {
+        Ports::new().writes("out", ArtifactKind::File)
+    }
+
+    fn run(config: &HogConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
+        let mut held: Vec<Vec<u8>> = Vec::new();
+        for mebibyte in 0..config.mebibytes {
+            held.push(vec![u8::try_from(mebibyte % 251).unwrap_or(0); 1 << 20]);
+        }
+        std::fs::write(cx.output("out")?, std::hint::black_box(&held).len().to_string()).map_err(StageError::from)
     }
 }
 

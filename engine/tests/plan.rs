@@ -66,7 +66,10 @@ fn a_plan_holds_what_the_file_says() {
     let joined = &plan.graph[plan.find("joined").unwrap()];
     let from: Vec<_> = joined.inputs[0].from.iter().map(|(index, port)| format!("{}.{port}", plan.graph[*index].name)).collect();
     assert_eq!(from, ["second.out", "first.out"]);
-    assert_eq!((joined.timeout.unwrap().as_secs(), joined.retry.infra, joined.retry.error), (90, 4, 1));
+    assert_eq!(
+        (joined.operations.timeout.unwrap().as_secs(), joined.operations.retry.infra, joined.operations.retry.error),
+        (90, 4, 1)
+    );
     assert_eq!(plan.graph[plan.find("second").unwrap()].seed, 9);
     assert_eq!(joined.seed, 7);
     assert_eq!(joined.expectations[0].text, "metrics.parts >= 2");

@@ -40,7 +40,7 @@ fn a_profile_sets_parameters_and_leaves_and_the_command_line_wins() {
     assert_eq!(smoke.params["epochs"], json!(1));
     assert_eq!(config(&smoke, "first"), json!({"text": "hello!", "files": null, "times": 2}));
     let last = &smoke.graph[smoke.find("last").unwrap()];
-    assert_eq!((last.timeout.unwrap().as_secs(), last.gates[0].text.as_str()), (5, "metrics.parts > 0"));
+    assert_eq!((last.operations.timeout.unwrap().as_secs(), last.gates[0].text.as_str()), (5, "metrics.parts > 0"));
     assert_eq!(last.expectations[0].text, "metrics[\"a.b\"] > 0");
     let over = folder.ask(&[("epochs", "7"), ("word", "x")], &[], Some("smoke")).unwrap();
     assert_eq!((&over.params["epochs"], config(&over, "first")["text"].clone()), (&json!(7), json!("x!")));

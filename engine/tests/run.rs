@@ -7,7 +7,7 @@ use std::{fs, sync::Arc, time::Duration};
 use flow_engine::{
     context::Decision,
     govern::{GovernError, KeyRing, Signatory},
-    run::{Event, History, Hit, Interrupts, Outcome, Reason, RunError, SkipReason, StageStatus, approve, why},
+    run::{Event, History, Hit, Interrupt, Interrupts, Outcome, Reason, RunError, SkipReason, StageStatus, approve, why},
     store::{GcOptions, Store},
 };
 use serde_json::{Value, json};
@@ -258,7 +258,7 @@ fn an_interrupted_run_goes_on_from_its_checkpoint() {
         scope.spawn(|| {
             lab.wait_for("slow", |stage| stage.status == StageStatus::Running);
             std::thread::sleep(Duration::from_millis(500));
-            press.send(()).unwrap();
+            press.send(Interrupt::Press).unwrap();
         });
         let summary = lab.execute(&lab.start(None), |options| options.interrupts = interrupts).unwrap();
         assert_eq!(summary.outcome, Outcome::Interrupted);
@@ -284,9 +284,9 @@ fn a_second_request_to_stop_kills_and_the_run_can_still_go_on() {
             while !paths.attempt("deaf", 1).join("hb").exists() {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            press.send(()).unwrap();
+            press.send(Interrupt::Press).unwrap();
             std::thread::sleep(Duration::from_millis(300));
-            press.send(()).unwrap();
+            press.send(Interrupt::Press).unwrap();
         });
         let summary = lab.execute(&lab.start(None), |options| options.interrupts = interrupts).unwrap();
         assert_eq!(summary.outcome, Outcome::Interrupted);
@@ -434,7 +434,8 @@ fn a_workflow_with_other_stages_cannot_resume_a_run() {
     let run = lab.run(&pair("a", 1, ",")).run;
     lab.write(&json!({"first": {"uses": "toy/emit@1", "with": {"text": "a"}}}));
     let resumed = lab.execute(&lab.start(Some(run)), |_| {});
-    assert!(matches!(resumed, Err(RunError::Changed { .. })));
+    let Err(RunError::Changed { changes, .. }) = resumed else { panic!("{resumed:?}") };
+    assert_eq!(changes, ["second is gone"]);
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn parameter(text: &str) -> Result<(String, String), String> {
 pub(crate) enum Command {
     Run(commands::run::RunArgs),
     Resume(commands::resume::ResumeArgs),
+    Cancel(commands::cancel::CancelArgs),
     Plan(commands::plan::PlanArgs),
     Check(commands::check::CheckArgs),
     Status(commands::status::StatusArgs),
@@ -116,7 +117,7 @@ pub(crate) enum Command {
 /// The list of commands as `flow --help` groups it.
 const GROUPS: &[(&str, &[&str])] = &[
     ("Begin", &["init", "update", "migrate"]),
-    ("Run a workflow", &["run", "resume", "approve", "reject"]),
+    ("Run a workflow", &["run", "resume", "cancel", "approve", "reject"]),
     ("Look before", &["check", "plan", "graph", "policy"]),
     ("Look after", &["status", "runs", "diff", "compare", "bisect", "logs", "why", "audit"]),
     ("Hand on", &["export", "replay"]),

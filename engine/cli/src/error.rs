@@ -52,6 +52,21 @@ impl ExitStatus {
             Self::Interrupted => 130,
         }
     }
+
+    /// How another `flow` ended.
+    pub(crate) fn from_code(code: Option<i32>) -> Self {
+        let all = [
+            Self::Ok,
+            Self::StageFailed,
+            Self::Usage,
+            Self::WorkflowInvalid,
+            Self::GateNotMet,
+            Self::Parked,
+            Self::Internal,
+            Self::Interrupted,
+        ];
+        all.into_iter().find(|status| Some(i32::from(status.code())) == code).unwrap_or(Self::Internal)
+    }
 }
 
 impl From<ExitStatus> for ExitCode {
@@ -185,6 +200,7 @@ impl From<RunError> for CliError {
             | RunError::UnknownOutput { .. }
             | RunError::Changed { .. }
             | RunError::NotParked { .. }
+            | RunError::NotRunning { .. }
             | RunError::UnknownApproval { .. } => ExitStatus::Usage,
             // A full disk or a damaged file is not a fault of ours; what is recorded stays.
             RunError::Store(_) | RunError::Journal(_) => ExitStatus::StageFailed,

@@ -91,11 +91,40 @@ stages:
 fn an_approval_in_advance_and_a_rejection_are_recorded() {
     let workflow = "flow: 1\nname: c\nstages:\n  t: {uses: toy/emit@1}\n  ok: {uses: toy/decide@1, in: {review: [t.out]}}\n";
     let terminal = Terminal::with(workflow);
-    terminal.flow(&["run", "--approve", "ok"]).ends(0).says("succeeded");
+    let approved = terminal.flow(&["run", "--approve", "ok"]).ends(0).says("succeeded").warns("approved by ada");
+    assert!(!approved.err.contains("waits for approval"), "{}", approved.err);
     let other = Terminal::with(workflow);
     other.flow(&["run"]).ends(5).says("flow approve ok");
     other.flow(&["reject", "ok"]).ends(0).says("✗ rejected");
     other.flow(&["resume"]).ends(1).warns("rejected");
+}
+
+#[test]
+fn a_run_in_the_background_is_followed_cancelled_and_resumed() {
+    let terminal = Terminal::with("flow: 1\nname: slow\nstages:\n  slow: {uses: toy/sleep@1, with: {steps: 40, millis: 100}}\n");
+    terminal.flow(&["run", "--detach", "-p", "x=1"]).ends(3).warns("x");
+    let started = terminal.flow(&["run", "--detach", "--json"]).ends(0).json();
+    let run = started[0]["run"].as_str().unwrap().to_owned();
+    assert!(terminal.run_folder().ends_with(&run));
+    terminal.flow(&["status"]).ends(0).says("is running");
+    terminal.flow(&["resume"]).ends(1).warns("still going on");
+    terminal.flow(&["cancel"]).ends(0).says(&run).says("flow resume");
+    terminal.flow(&["status", "--follow"]).ends(130).says("was interrupted");
+    terminal.flow(&["cancel"]).ends(2).warns("is not running");
+    terminal.flow(&["resume", "--detach"]).ends(0).says("goes on in the background").says("flow status --follow");
+    terminal.flow(&["status", "--follow"]).ends(0).says("slow succeeded").warns("slow goes on");
+    terminal.flow(&["logs", "--follow"]).ends(0).warns("no stage printed anything");
+}
+
+#[test]
+fn what_a_stage_needs_is_planned_and_checked() {
+    let workflow = |mem: &str| {
+        let demand = format!("resources: {{cpus: 1, mem: {mem}}}");
+        format!("flow: 1\nname: n\nstages:\n  a: {{uses: toy/emit@1, {demand}}}\n")
+    };
+    let terminal = Terminal::with(&workflow("64MiB"));
+    terminal.flow(&["plan"]).ends(0).says("needs 1 core, 64 MiB memory");
+    Terminal::with(&workflow("900TiB")).flow(&["run"]).ends(3).warns("the stage needs 900 TiB of memory");
 }
 
 #[test]
@@ -116,6 +145,11 @@ fn json_events_come_line_by_line_and_end_with_the_summary() {
     let lines = terminal.flow(&["run", "--json"]).ends(0).json();
     assert_eq!(lines[0]["event"]["type"], "run-started");
     assert_eq!(lines.last().unwrap()["summary"]["outcome"], "succeeded");
+    assert!(lines.iter().any(|line| line["event"]["type"] == "stage-succeeded"));
+    let slow = Terminal::with("flow: 1\nname: s\nstages:\n  slow: {uses: toy/sleep@1, with: {steps: 3, millis: 150}}\n");
+    let told = slow.flow(&["run", "--json"]).ends(0).json();
+    let progress = told.iter().find(|line| line.get("progress").is_some()).unwrap();
+    assert_eq!((&progress["progress"]["stage"], &progress["progress"]["progress"]["unit"]), (&"slow".into(), &"steps".into()));
     let status = terminal.flow(&["status", "--json"]).ends(0).json();
     assert_eq!(status[0]["state"]["stages"].as_array().unwrap().len(), 5);
 }

@@ -66,5 +66,6 @@ pub(super) fn project(root: &Path) -> Project {
         state: root.join(".flow"),
         site: Site { registry: root.join("registry"), store: root.join("store"), base: root.to_owned() },
         governance: Governance::default(),
+        settings: crate::settings::Settings::default(),
     }
 }

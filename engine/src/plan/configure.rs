@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Retry,
     command::{self, CommandSite},
     expand::Expansion,
 };
 use crate::{
     DynStage, StageRegistry,
     registry::{Kind, PathStep},
-    workflow::{Period, Problems, RetryDocument, StageDocument, Telling, every_error, suggest},
+    workflow::{Problems, StageDocument, Telling, every_error, suggest},
 };
 
 /// A stage with its parsed configuration and its own seed, if it states one.
@@ -155,25 +154,5 @@ impl Configuring<'_> {
     fn add(&mut self, subject: Subject<'_>, path: &[&str], texts: (&'static str, String, String)) {
         let path: Vec<_> = path.iter().map(|step| PathStep::Key((*step).to_owned())).collect();
         self.problems.add(self.expansion.problem(subject.at, &path, texts));
-    }
-}
-
-/// The stage's own settings, else those of the file.
-pub(super) fn merged(own: &RetryDocument, defaults: &RetryDocument) -> RetryDocument {
-    RetryDocument {
-        infra: own.infra.or(defaults.infra),
-        error: own.error.or(defaults.error),
-        backoff: own.backoff.or(defaults.backoff),
-    }
-}
-
-/// Fills what nobody set.
-pub(super) fn retry(own: &RetryDocument, defaults: &RetryDocument) -> Retry {
-    let merged = merged(own, defaults);
-    let standard = Retry::default();
-    Retry {
-        infra: merged.infra.unwrap_or(standard.infra),
-        error: merged.error.unwrap_or(standard.error),
-        backoff: merged.backoff.map_or(standard.backoff, Period::get),
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::operations;
 use crate::{
     component::{Components, SCHEME},
     project::Project,
@@ -104,10 +105,7 @@ impl Expansion {
         let prefix = outer.and_then(|(scope, index)| Some(format!("{}{}/", scope.prefix, scope.loaded.stages.get(index)?.name)));
         let own = loaded.document.as_ref().map(|document| document.defaults.clone()).unwrap_or_default();
         let defaults = match outer {
-            Some((scope, _)) => Defaults {
-                timeout: own.timeout.or(scope.defaults.timeout),
-                retry: super::configure::merged(&own.retry, &scope.defaults.retry),
-            },
+            Some((scope, _)) => operations::inherited(&own, &scope.defaults),
             None => own,
         };
         let seed = loaded.document.as_ref().and_then(|document| document.seed);

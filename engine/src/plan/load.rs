@@ -10,12 +10,12 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use super::{
     Binding as PlannedBinding, Edge, Origin, Plan, PlanErrors, PlanRequest, PlannedStage,
     bind::{Binding, Bound},
-    configure::{Configured, Configuring, retry},
+    configure::{Configured, Configuring},
     expand::{Expansion, Target},
     expressions::{Expressions, Reader},
-    order,
+    operations, order,
 };
-use crate::workflow::{Given, GivenValue, Loading, Period, Problem, Problems, SourceText, Span, suggest};
+use crate::workflow::{Given, GivenValue, Loading, Problem, Problems, SourceText, Span, suggest};
 
 impl Plan {
     /// Reads, resolves, and checks a workflow. On failure every problem of every file is in the error.
@@ -27,6 +27,7 @@ impl Plan {
         let configured = Configuring { expansion: &expansion, registry: request.registry, problems: &mut problems }.all();
         let bound = Binding { expansion: &expansion, configured: &configured, problems: &mut problems }.all();
         let expressions = Reader { expansion: &expansion, problems: &mut problems }.all();
+        operations::check(&expansion, &configured, &request.project.settings.machine, &mut problems);
         let waits = waits(&bound, &expressions);
         let order = order::topological(&waits).unwrap_or_else(|circles| {
             for circle in circles {
@@ -181,8 +182,7 @@ impl Parts<'_> {
             condition: expressions.condition,
             gates: expressions.gates,
             expectations: expressions.expectations,
-            retry: retry(&document.retry, &scope.defaults.retry),
-            timeout: document.timeout.or(scope.defaults.timeout).map(Period::get),
+            operations: operations::of(document, &scope.defaults, configured.stage.as_ref()),
             seed: configured.seed.unwrap_or(scope.seed),
             stage: configured.stage,
             params: scope.params.clone(),

@@ -12,9 +12,10 @@ mod expand;
 mod expressions;
 mod key;
 mod load;
+mod operations;
 mod order;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
@@ -24,6 +25,7 @@ pub use self::{
     difference::{Change, difference},
     error::PlanErrors,
     key::{Action, ActionInput, ActionSource, KEY_CONTEXT, TRAJECTORY_CONTEXT, mixed_seed},
+    operations::{Operations, Retry},
 };
 pub use crate::expression::Expression;
 use crate::{
@@ -92,23 +94,6 @@ pub struct Binding {
     pub from: Vec<(NodeIndex, String)>,
 }
 
-/// How often and when a failed attempt is repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Repeats after a fault of the machine (killed process, full disk).
-    pub infra: u32,
-    /// Repeats after a stage's own error.
-    pub error: u32,
-    /// Wait before the first repeat; doubled each time, ten minutes at most.
-    pub backoff: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { infra: 2, error: 0, backoff: Duration::from_secs(1) }
-    }
-}
-
 /// One stage of a plan.
 pub struct PlannedStage {
     /// Its name in the file; `component/stage` for a stage of a component.
@@ -123,10 +108,8 @@ pub struct PlannedStage {
     pub gates: Vec<Expression>,
     /// `expect:`, asked like a gate, but a broken one fails the stage.
     pub expectations: Vec<Expression>,
-    /// `retry:`.
-    pub retry: Retry,
-    /// `timeout:`.
-    pub timeout: Option<Duration>,
+    /// How it is run.
+    pub operations: Operations,
     /// `with.seed`, else the workflow's seed; [`mixed_seed`] makes the stage's seed of it.
     pub seed: u64,
     /// The parameters of the file it stands in, for its expressions.

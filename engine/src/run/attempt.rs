@@ -15,21 +15,28 @@ use tokio::{
 };
 
 use super::{
+    admission::Grant,
     event::Event,
     executor::{Shared, Stop},
     inputs::LostInput,
+    memory::MemoryWatch,
+    retries::{Advance, Blame},
     runner::exit,
     segment::{Segment, SegmentReader},
     session,
     spec::AttemptSpec,
+    stall::{self, Pulse},
     taint::Tainted,
 };
 use crate::{
     StageError, StageErrorKind,
+    plan::Operations,
     store::{ActionResult, remove_all},
 };
 
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// Folders below the checkpoints that are looked into.
+const DEPTH: u32 = 4;
 
 /// How an attempt ended.
 pub(crate) enum AttemptEnd {
@@ -47,45 +54,49 @@ pub(crate) enum AttemptEnd {
     Fenced,
 }
 
-/// Which of the retry limits counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blame {
-    /// The machine.
-    Machine,
-    /// The stage.
-    Stage,
-    /// Nobody tries again.
-    Final,
-}
-
 /// What the engine asked of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
     Nothing,
-    ToStop,
-    TimedOut,
+    /// To stop, as urgently as the run is to end.
+    ToStop(Stop),
+    /// To end, because it took too long or hangs; since when.
+    ToEnd(Why, Instant),
 }
 
-/// The last words of a runner.
-#[derive(Default)]
-struct Told {
-    failure: Option<StageError>,
-    lost: Vec<LostInput>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Timeout,
+    Stall,
 }
 
 pub(crate) struct Attempt<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) spec: &'a AttemptSpec,
     pub(crate) number: u32,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) operations: &'a Operations,
+    pub(crate) grant: &'a Grant,
+    pub(crate) memory: MemoryWatch,
+}
+
+/// What is kept while a process is watched.
+struct Watched {
+    pid: u32,
+    begun: Instant,
+    asked: Asked,
+    pulse: Pulse,
+    reader: SegmentReader,
+    failure: Option<StageError>,
+    lost: Vec<LostInput>,
 }
 
 impl Attempt<'_> {
     /// Runs the attempt to its end. The reservation is given back in every case.
-    pub(crate) async fn run(&self, stop: watch::Receiver<Stop>) -> AttemptEnd {
+    pub(crate) async fn run(mut self, stop: watch::Receiver<Stop>) -> AttemptEnd {
+        let before = self.checkpoint();
         let end = match self.spawn() {
-            Ok(child) => self.watch(child, stop).await,
-            Err(error) => AttemptEnd::Failed(error, Blame::Machine),
+            Ok(child) => self.watch(child, (stop, before)).await,
+            Err(error) => AttemptEnd::Failed(error, Blame::Infra),
         };
         let spec = self.spec;
         // The runner does both itself, unless it was killed.
@@ -110,7 +121,9 @@ impl Attempt<'_> {
             .args(&runner.arguments)
             .arg("--spec")
             .arg(&place)
+            .env_remove(GPUS)
             .envs(runner.environment.iter().map(|(name, value)| (name, value)))
+            .envs(self.granted())
             .stdin(Stdio::null())
             .stdout(log(directory, "stdout")?)
             .stderr(log(directory, "stderr")?)
@@ -118,70 +131,107 @@ impl Attempt<'_> {
             .map_err(|error| StageError::resource(format!("cannot start {}", runner.program.display())).because(&error))
     }
 
-    async fn watch(&self, mut child: Child, mut stop: watch::Receiver<Stop>) -> AttemptEnd {
+    /// What the process is told of its share of the machine.
+    fn granted(&self) -> Vec<(&'static str, String)> {
+        let mut told = Vec::new();
+        if self.operations.resources.cards() > 0 {
+            told.push((GPUS, self.grant.cards().join(",")));
+            told.push(("CUDA_VISIBLE_DEVICES", self.grant.cards().join(",")));
+        }
+        if let Some(threads) = self.operations.threads {
+            told.extend(["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "POLARS_MAX_THREADS"].map(|name| (name, threads.to_string())));
+        }
+        told
+    }
+
+    async fn watch(&mut self, mut child: Child, (mut stop, before): (watch::Receiver<Stop>, u128)) -> AttemptEnd {
+        let directory = self.spec.owner.directory.clone();
         let pid = child.id().unwrap_or_default();
-        self.shared.send(Event::StageStarted {
-            stage: self.spec.owner.stage.clone(),
-            key: self.spec.key,
-            attempt: self.number,
+        let (stage, key) = (self.spec.owner.stage.clone(), self.spec.key);
+        self.shared.send(Event::StageStarted { stage, key, attempt: self.number, pid });
+        let mut watched = Watched {
             pid,
-        });
-        let begun = Instant::now();
-        let mut asked = Asked::Nothing;
-        let mut reader = SegmentReader::new(&self.spec.owner.directory);
-        let mut told = Told::default();
+            begun: Instant::now(),
+            asked: Asked::Nothing,
+            pulse: Pulse::new(self.operations.stall, &directory),
+            reader: SegmentReader::new(&directory),
+            failure: None,
+            lost: Vec::new(),
+        };
         let mut tick = tokio::time::interval(TICK);
         let status = loop {
             tokio::select! {
                 status = child.wait() => break status,
-                _ = tick.tick() => self.relay(&mut reader, &mut told),
+                _ = tick.tick() => {
+                    self.relay(&mut watched);
+                    self.memory.look(pid);
+                }
                 changed = stop.changed() => if changed.is_err() { stop = self.shared.stop.clone() },
             }
-            asked = self.press(pid, begun, (asked, *stop.borrow()));
+            let urgency = *stop.borrow();
+            self.press(&mut watched, urgency);
         };
-        session::sweep(pid);
-        self.relay(&mut reader, &mut told);
+        let clean = status.as_ref().is_ok_and(|status| status.code() == Some(i32::from(exit::COMMITTED)));
+        // A runner that committed left nobody behind.
+        if !clean {
+            session::sweep(pid);
+        }
+        self.relay(&mut watched);
         match status {
-            Ok(status) => self.conclude(status, asked, told),
-            Err(error) => AttemptEnd::Failed(StageError::resource("cannot wait for the process").because(&error), Blame::Machine),
+            Ok(status) => self.conclude(status, watched, before),
+            Err(error) => AttemptEnd::Failed(StageError::resource("cannot wait for the process").because(&error), Blame::Infra),
         }
     }
 
     /// Stops the process as far as the run's state and the clock ask for it.
-    fn press(&self, pid: u32, begun: Instant, (asked, stop): (Asked, Stop)) -> Asked {
-        if stop == Stop::Now {
+    fn press(&self, watched: &mut Watched, urgency: Stop) {
+        let pid = watched.pid;
+        if urgency == Stop::Now {
             session::kill(pid);
-            return Asked::ToStop;
+            watched.asked = Asked::ToStop(urgency);
+            return;
         }
-        if let Some(timeout) = self.timeout
-            && begun.elapsed() >= timeout
-        {
-            if begun.elapsed() >= timeout + self.shared.grace {
-                session::kill(pid);
-            } else if asked == Asked::Nothing {
-                session::ask_to_stop(pid);
+        match watched.asked {
+            Asked::ToEnd(_, since) => {
+                if since.elapsed() >= self.shared.grace {
+                    session::kill(pid);
+                }
+                return;
             }
-            return Asked::TimedOut;
+            Asked::ToStop(before) if before >= urgency => return,
+            Asked::ToStop(_) | Asked::Nothing => {}
         }
-        if stop == Stop::Gently && asked == Asked::Nothing {
-            session::ask_to_stop(pid);
-            return Asked::ToStop;
+        let late = self.operations.timeout.is_some_and(|timeout| watched.begun.elapsed() >= timeout);
+        match urgency {
+            Stop::Gently => session::ask_to_stop(pid),
+            Stop::Firmly => session::terminate(pid),
+            Stop::No | Stop::Now if late => return self.give_up(watched, Why::Timeout),
+            Stop::No | Stop::Now if watched.pulse.is_gone(pid) => return self.give_up(watched, Why::Stall),
+            Stop::No | Stop::Now => return,
         }
-        asked
+        watched.asked = Asked::ToStop(urgency);
     }
 
-    fn relay(&self, reader: &mut SegmentReader, told: &mut Told) {
-        for segment in reader.poll() {
+    fn give_up(&self, watched: &mut Watched, why: Why) {
+        if why == Why::Stall {
+            stall::dump(watched.pid, &self.spec.owner.directory);
+        }
+        session::ask_to_stop(watched.pid);
+        watched.asked = Asked::ToEnd(why, Instant::now());
+    }
+
+    fn relay(&self, watched: &mut Watched) {
+        for segment in watched.reader.poll() {
             match segment {
                 Segment::Progress(progress) => self.shared.send_progress(&self.spec.owner.stage, None, progress),
-                Segment::Failed { error } => told.failure = Some(error),
-                Segment::Lost { inputs } => told.lost = inputs,
+                Segment::Failed { error } => watched.failure = Some(error),
+                Segment::Lost { inputs } => watched.lost = inputs,
                 Segment::Metric { .. } | Segment::Committed | Segment::Unknown => {}
             }
         }
     }
 
-    fn conclude(&self, status: ExitStatus, asked: Asked, told: Told) -> AttemptEnd {
+    fn conclude(&self, status: ExitStatus, watched: Watched, before: u128) -> AttemptEnd {
         match self.shared.store.actions().peek(&self.spec.key) {
             // What was recorded counts, however the process ended.
             Ok(Some(result)) => return AttemptEnd::Committed(Box::new(result)),
@@ -190,35 +240,55 @@ impl Attempt<'_> {
                     return AttemptEnd::Tainted(Box::new(tainted));
                 }
             }
-            Err(error) => return AttemptEnd::Failed(error.into(), Blame::Machine),
+            Err(error) => return AttemptEnd::Failed(error.into(), Blame::Infra),
         }
-        match asked {
-            Asked::ToStop => return AttemptEnd::Interrupted,
-            Asked::TimedOut => return AttemptEnd::Failed(self.timeout_error(), Blame::Final),
+        match watched.asked {
+            Asked::ToStop(_) => return AttemptEnd::Interrupted,
+            Asked::ToEnd(Why::Timeout, _) => return AttemptEnd::Failed(self.timeout_error(), Blame::Final),
+            Asked::ToEnd(Why::Stall, _) => return AttemptEnd::Failed(self.stall_error(), Blame::Infra),
             Asked::Nothing => {}
         }
         let code = status.code().and_then(|code| u8::try_from(code).ok());
-        match (code, told.failure) {
-            (Some(exit::FENCED), _) => AttemptEnd::Fenced,
-            (Some(exit::LOST), _) => AttemptEnd::Lost(told.lost),
-            // Somebody else asked it to stop; it can go on from its last safe point.
-            (Some(exit::STOPPED), _) => AttemptEnd::Failed(StageError::cancelled(), Blame::Machine),
-            (_, Some(error)) if error.kind == StageErrorKind::Resource => AttemptEnd::Failed(error, Blame::Machine),
-            (_, Some(error)) => AttemptEnd::Failed(error, Blame::Stage),
-            (_, None) => self.unexplained(status),
+        if code == Some(exit::FENCED) {
+            return AttemptEnd::Fenced;
+        }
+        if code == Some(exit::LOST) {
+            return AttemptEnd::Lost(watched.lost);
+        }
+        if code == Some(exit::STOPPED) || status.signal() == Some(15) {
+            return self.preempted(before);
+        }
+        let log = self.spec.owner.directory.join("stderr");
+        if let Some(found) = self.memory.verdict(status, watched.failure.as_ref(), &log) {
+            return AttemptEnd::Failed(found.error, Blame::Memory(found.peak));
+        }
+        match watched.failure {
+            Some(error) if error.kind == StageErrorKind::Resource => AttemptEnd::Failed(error, Blame::Infra),
+            Some(error) => AttemptEnd::Failed(error, Blame::Stage),
+            None => self.unexplained(status, &log),
         }
     }
 
-    fn unexplained(&self, status: ExitStatus) -> AttemptEnd {
-        let log = self.spec.owner.directory.join("stderr");
+    /// Somebody else asked it to stop; it can go on from its last safe point.
+    fn preempted(&self, before: u128) -> AttemptEnd {
+        let advance = if self.checkpoint() > before { Advance::Made } else { Advance::None };
+        let error = StageError::new(StageErrorKind::Cancelled, "the machine asked the process to stop");
+        AttemptEnd::Failed(error, Blame::Preempted(advance))
+    }
+
+    /// When the checkpoints of the action last changed, in nanoseconds; 0 without any.
+    fn checkpoint(&self) -> u128 {
+        newest(&self.shared.store.scratch(&self.spec.key), DEPTH)
+    }
+
+    fn unexplained(&self, status: ExitStatus, log: &Path) -> AttemptEnd {
         let help = format!("read {}, or `flow logs --stage {}`", log.display(), self.spec.owner.stage);
         if let Some(signal) = status.signal() {
-            let hint = if signal == 9 { ", as the kernel does when memory runs out" } else { "" };
-            let message = format!("the process was killed by signal {signal}{hint}");
-            return AttemptEnd::Failed(StageError::resource(message).help(help), Blame::Machine);
+            let message = format!("the process was killed by signal {signal}");
+            return AttemptEnd::Failed(StageError::resource(message).help(help), Blame::Infra);
         }
         let code = status.code().unwrap_or_default();
-        let last = last_line(&log).map(|line| format!(": {line}")).unwrap_or_default();
+        let last = last_line(log).map(|line| format!(": {line}")).unwrap_or_default();
         AttemptEnd::Failed(
             StageError::internal(format!("the process ended with code {code} and no result{last}")).help(help),
             Blame::Final,
@@ -226,11 +296,22 @@ impl Attempt<'_> {
     }
 
     fn timeout_error(&self) -> StageError {
-        let limit = self.timeout.unwrap_or_default().as_secs_f64();
+        let limit = self.operations.timeout.unwrap_or_default().as_secs_f64();
         StageError::resource(format!("stopped after its timeout of {limit} s"))
             .help("raise `timeout:` of the stage; `flow resume` goes on from its last checkpoint")
     }
+
+    fn stall_error(&self) -> StageError {
+        let silence = self.operations.stall.unwrap_or_default().as_secs_f64();
+        StageError::resource(format!("stopped after {silence} s without output, progress, or work")).help(format!(
+            "`flow logs --stage {}` shows where it hung; raise `stall:` if it may be quiet for longer",
+            self.spec.owner.stage
+        ))
+    }
 }
+
+/// The variable that names the leased graphics cards to the stage's process.
+pub(crate) const GPUS: &str = "FLOW_GPUS";
 
 fn log(directory: &Path, name: &str) -> std::io::Result<Stdio> {
     File::options().create(true).append(true).open(directory.join(name)).map(Stdio::from)
@@ -239,4 +320,15 @@ fn log(directory: &Path, name: &str) -> std::io::Result<Stdio> {
 fn last_line(path: &Path) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
     text.lines().rev().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+}
+
+fn newest(folder: &Path, depth: u32) -> u128 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let times = entries.flatten().filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        let own = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?.as_nanos();
+        let below = if metadata.is_dir() && depth > 0 { newest(&entry.path(), depth - 1) } else { 0 };
+        Some(own.max(below))
+    });
+    times.max().unwrap_or(0)
 }

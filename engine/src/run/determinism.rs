@@ -191,6 +191,8 @@ impl Round<'_> {
             decision: None,
             ancestors: Vec::new(),
             workflow: self.plan.workflow.clone(),
+            slots: Vec::new(),
+            cap: None,
         }
     }
 

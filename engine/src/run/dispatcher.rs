@@ -1,5 +1,6 @@
 //! The select loop: the only owner of the run's state. Tasks report to it by messages; observers watch it.
 
+mod ending;
 mod rewind;
 
 use std::{
@@ -11,18 +12,24 @@ use std::{
 
 use jiff::Timestamp;
 use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant as Deadline,
+};
 
 use rewind::Rewinds;
 
 use super::{
-    AskRequest, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary, StageStatus,
+    AskRequest, Interrupt, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary,
+    admission::{Admission, Turns},
     approval::{self, Parked, check_flags},
     auditing::Auditor,
-    event::{Entry, Event, Outcome, SkipReason},
-    executor::{Done, Executor, Message, Shared, StageEnd, Stop},
-    hooks, judge,
+    engine,
+    event::{Entry, Event, SkipReason},
+    executor::{Done, Message, Shared, StageEnd, Stop},
+    judge,
     lineage::Lineage,
+    lookup::Desk,
     opening::{First, check_approvals, open_journal, predecessors, ranks},
     options::Ask,
     prepare::StageWork,
@@ -30,14 +37,18 @@ use super::{
 };
 use crate::{
     StageRegistry,
-    context::{Ancestor, Decision},
+    context::Decision,
     expression::Reading,
     govern::{GovernError, KeyRing, Signatory},
     journal::Journal,
+    machine::Machine,
     plan::{Edge, Plan},
     project::Project,
     store::{StatIndex, Store, StoreError, failpoint},
 };
+
+/// Messages that are taken together at most, so that one write and one flush serve them all.
+const BATCH: usize = 256;
 
 /// What consumers of a stage may count on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +71,10 @@ pub(crate) struct Dispatcher {
     messages: mpsc::UnboundedReceiver<Message>,
     stop: watch::Sender<Stop>,
     interrupts: Interrupts,
+    /// When stages that were asked to stop are killed.
+    deadline: Option<Deadline>,
+    /// Entries that are folded, but neither on disk nor shown yet.
+    fresh: Vec<Entry>,
     ask: Option<Ask>,
     approve: BTreeSet<String>,
     person: String,
@@ -69,7 +84,7 @@ pub(crate) struct Dispatcher {
     standing: Vec<Standing>,
     ready: BTreeSet<(usize, NodeIndex)>,
     running: usize,
-    finished: BTreeMap<NodeIndex, Done>,
+    finished: BTreeMap<NodeIndex, Arc<Done>>,
     readings: BTreeMap<String, Reading>,
     parked: BTreeMap<NodeIndex, (StageWork, Parked)>,
     unseen: BTreeSet<String>,
@@ -97,12 +112,17 @@ impl Dispatcher {
         let index = StatIndex::open(&project.state.join("state"))?;
         let (rank, missing) = (ranks(&plan), predecessors(&plan));
         let standing = vec![Standing::Open; plan.graph.node_count()];
-        let opened = open_journal(&plan, &project, &options.start)?;
+        let opened = open_journal(&plan, &project, (&options.start, options.run))?;
         let (sender, messages) = mpsc::unbounded_channel();
         let (stop, stopped) = watch::channel(Stop::No);
+        let machine = Machine::this(&project.settings.machine);
         let shared = Arc::new(Shared {
             run: opened.state.run,
             starter: opened.state.request.started_by.clone(),
+            admission: Arc::new(Admission::new(machine, store.slots(), store.root().to_owned())),
+            turns: Turns::new(&project.state),
+            desk: Desk::default(),
+            runtime: tokio::runtime::Handle::current(),
             paths: RunPaths::new(&project.state, opened.state.run),
             plan,
             project,
@@ -114,9 +134,7 @@ impl Dispatcher {
             company: options.company,
             runner: options.runner,
             grace: options.grace,
-            cpus: options.cpus,
-            cores: Arc::new(Semaphore::new(options.cpus as usize)),
-            whole: Arc::new(Semaphore::new(1)),
+            longest_backoff: options.longest_backoff,
             stop: stopped,
             messages: sender,
         });
@@ -127,6 +145,8 @@ impl Dispatcher {
             messages,
             stop,
             interrupts: options.interrupts,
+            deadline: None,
+            fresh: Vec::new(),
             ask: options.ask,
             approve: options.approve.into_iter().collect(),
             person: options.person,
@@ -145,6 +165,7 @@ impl Dispatcher {
             begun: Instant::now(),
             shared,
         };
+        engine::sign_in(&dispatcher.shared.paths);
         dispatcher.announce(&opened.first)?;
         Ok(dispatcher)
     }
@@ -152,7 +173,7 @@ impl Dispatcher {
     /// The first entry of a new journal, or the resumption of an old one.
     fn announce(&mut self, first: &First) -> Result<(), RunError> {
         match first {
-            First::Started(entry) => self.publish(entry),
+            First::Started(entry) => self.publish(entry.as_ref().clone()),
             First::Resumed => self.record(Event::RunResumed),
         }
     }
@@ -165,7 +186,9 @@ impl Dispatcher {
             self.queue(node);
         }
         loop {
+            // What can start starts before the disk is waited for.
             self.launch_ready()?;
+            self.settle()?;
             if self.running == 0 && (self.stopped() || !self.ask_parked().await?) {
                 break;
             }
@@ -177,45 +200,56 @@ impl Dispatcher {
     }
 
     async fn step(&mut self) -> Result<(), RunError> {
+        let mut messages = Vec::new();
         tokio::select! {
-            message = self.messages.recv() => match message {
-                Some(Message::Event(event)) => self.record(event)?,
-                Some(Message::Progress(progress)) => self.observers.iter_mut().for_each(|observer| observer.progress(&progress)),
-                Some(Message::Ended(work, end)) => {
-                    self.running -= 1;
-                    self.ended(work, end)?;
-                }
-                Some(Message::Lost(stage)) => return Err(RunError::Lost { stage }),
-                // The dispatcher holds a sender itself, through `shared`.
-                None => {}
-            },
-            () = self.interrupts.next() => self.press(),
+            // The dispatcher holds a sender itself, through `shared`: there is always another message to wait for.
+            _ = self.messages.recv_many(&mut messages, BATCH) => {}
+            request = self.interrupts.next() => self.press(request),
+            () = ending::at(self.deadline) => self.press(Interrupt::Kill),
         }
-        Ok(())
+        messages.into_iter().try_for_each(|message| self.take(message))
     }
 
-    fn press(&mut self) {
-        self.stop.send_modify(|stop| *stop = if *stop == Stop::No { Stop::Gently } else { Stop::Now });
+    fn take(&mut self, message: Message) -> Result<(), RunError> {
+        match message {
+            Message::Event(event) => self.record(event)?,
+            Message::Progress(progress) => self.observers.iter_mut().for_each(|observer| observer.progress(&progress)),
+            Message::Ended(work, end) => {
+                self.running -= 1;
+                self.ended(work, end)?;
+            }
+            Message::Lost(stage) => return Err(RunError::Lost { stage }),
+        }
+        Ok(())
     }
 
     fn stopped(&self) -> bool {
         *self.stop.borrow() != Stop::No
     }
 
-    /// Folds, journals, and shows an event, in that order.
+    /// Folds an event. [`Self::settle`] journals and shows it.
     fn record(&mut self, event: Event) -> Result<(), RunError> {
         let entry = Entry { seq: self.state.next_seq, at: Timestamp::now(), event };
         self.state.apply(&entry).map_err(|source| RunError::History { run: self.state.run, source })?;
-        self.publish(&entry)
+        self.publish(entry)
     }
 
-    fn publish(&mut self, entry: &Entry) -> Result<(), RunError> {
-        self.journal.append(entry)?;
-        if matches!(entry.event, Event::StageSucceeded { .. }) {
-            failpoint::reach("commit-8-journaled").map_err(StoreError::io("go on after", self.shared.paths.directory()))?;
-        }
-        for observer in &mut self.observers {
-            observer.event(entry, &self.state);
+    fn publish(&mut self, entry: Entry) -> Result<(), RunError> {
+        self.journal.append(&entry)?;
+        self.fresh.push(entry);
+        Ok(())
+    }
+
+    /// Journals what was folded, and shows it then.
+    fn settle(&mut self) -> Result<(), RunError> {
+        self.journal.commit()?;
+        for entry in std::mem::take(&mut self.fresh) {
+            if matches!(entry.event, Event::StageSucceeded { .. }) {
+                failpoint::reach("commit-8-journaled").map_err(StoreError::io("go on after", self.shared.paths.directory()))?;
+            }
+            for observer in &mut self.observers {
+                observer.event(&entry, &self.state);
+            }
         }
         Ok(())
     }
@@ -254,7 +288,7 @@ impl Dispatcher {
 
     fn launch(&mut self, work: StageWork) {
         self.running += 1;
-        Executor::start(&self.shared, work);
+        Desk::hand_in(&self.shared, work);
     }
 
     fn name(&self, node: NodeIndex) -> String {
@@ -298,6 +332,7 @@ impl Dispatcher {
             attempts: self.state.stage(&planned.name).map_or(0, |stage| stage.attempts),
             unseen: self.unseen.contains(&planned.name),
             ran: ran.into_iter().collect(),
+            approved: self.approve.contains(&planned.name),
         }
     }
 
@@ -336,16 +371,8 @@ impl Dispatcher {
         }
         self.reports.insert(planned.name.clone(), done.reports.clone());
         let stands = self.state.stage(&planned.name).is_some_and(|stage| stage.status.has_outputs());
-        let ancestor = Ancestor {
-            stage: planned.name.clone(),
-            kind: planned.stage.kind().to_owned(),
-            key: done.key,
-            config: planned.stage.config().clone(),
-            outputs: done.result.outputs.iter().map(|(port, artifact)| (port.clone(), artifact.digest)).collect(),
-            metrics: done.result.metrics.clone(),
-            sources: done.source_digests.clone(),
-        };
-        self.shared.lineage.record(node, ancestor);
+        let done = Arc::new(done);
+        self.shared.lineage.record(node, done.clone());
         self.finished.insert(node, done);
         if stands {
             self.close(node, Standing::Outputs, "succeeded");
@@ -385,11 +412,16 @@ impl Dispatcher {
         let stage = self.name(work.node);
         match parked.asking(&self.shared, &stage).decide(decision, &self.signatory) {
             Ok(_) => {
-                self.launch(work);
+                self.launch(StageWork { approved: false, ..work });
                 Ok(true)
             }
             Err(refused @ GovernError::Refused { .. }) => {
                 tracing::warn!("{refused}");
+                if work.approved {
+                    // It waits after all.
+                    let (reviewed, asking) = (parked.reviewed.clone(), Some(Box::new(parked.terms.clone())));
+                    self.record(Event::StageParked { stage, key: parked.key, reviewed, asking })?;
+                }
                 self.parked.insert(work.node, (work, parked.clone()));
                 Ok(false)
             }
@@ -449,41 +481,10 @@ impl Dispatcher {
                 self.ask = Some(ask);
                 decision
             }
-            () = self.interrupts.next() => {
-                self.press();
+            request = self.interrupts.next() => {
+                self.press(request);
                 None
             }
-        }
-    }
-
-    async fn finish(mut self) -> Result<RunSummary, RunError> {
-        let seconds = self.begun.elapsed().as_secs_f64();
-        if let Err(error) = self.shared.index.save() {
-            tracing::warn!(%error, "Could not save the index of file digests.");
-        }
-        let outcome = self.outcome();
-        for event in hooks::fire(&self.shared, &self.state, (outcome, seconds)).await {
-            self.record(event)?;
-        }
-        self.record(Event::RunFinished { outcome, seconds })?;
-        let mut summary = RunSummary::of(&self.state, self.shared.paths.directory().to_owned(), &self.reports);
-        summary.seconds = seconds;
-        Ok(summary)
-    }
-
-    fn outcome(&self) -> Outcome {
-        let any = |wanted: &dyn Fn(&StageStatus) -> bool| self.state.stages.iter().any(|stage| wanted(&stage.status));
-        let unfinished = any(&|status| !status.is_terminal() && *status != StageStatus::Parked);
-        if self.stopped() && (unfinished || !self.ready.is_empty()) {
-            Outcome::Interrupted
-        } else if any(&|status| *status == StageStatus::Failed) {
-            Outcome::Failed
-        } else if any(&|status| *status == StageStatus::GateFailed) {
-            Outcome::GateFailed
-        } else if any(&|status| *status == StageStatus::Parked) {
-            Outcome::Parked
-        } else {
-            Outcome::Succeeded
         }
     }
 }

@@ -85,9 +85,18 @@ pub enum RunError {
         known: String,
     },
     /// The workflow was edited since the run was started.
-    #[error("the stages of the workflow changed since run {run} was started")]
+    #[error("the stages of the workflow changed since run {run} was started: {}", changes.join("; "))]
     #[diagnostic(code(flow::run::changed), help("start a new run with `flow run`: what did not change is not done again"))]
     Changed {
+        /// The run.
+        run: RunId,
+        /// What was added, removed, or became something else.
+        changes: Vec<String>,
+    },
+    /// Nobody works on the run.
+    #[error("run {run} is not running")]
+    #[diagnostic(code(flow::run::not_running), help("`flow status` shows how it ended; `flow resume` goes on with it"))]
+    NotRunning {
         /// The run.
         run: RunId,
     },

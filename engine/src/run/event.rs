@@ -241,6 +241,9 @@ pub enum Event {
         key: Digest,
         /// What was decided, by whom, and when.
         decision: Decision,
+        /// What was reviewed.
+        #[serde(default)]
+        reviewed: Vec<Reviewed>,
     },
     /// A recorded result is used. No more events of this stage follow but its gates.
     StageCached {

@@ -1,4 +1,4 @@
-//! The life of one stage in a run: identified, looked up, admitted, reserved, attempted, repeated.
+//! The life of a stage whose work was not done before: admitted, reserved, attempted, repeated.
 //!
 //! The executor never talks to the world: everything goes to the dispatcher as a message.
 
@@ -6,31 +6,33 @@ mod waiting;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{
     RunId, RunPaths, RunnerProgram,
-    approval::{self, Parked},
+    admission::{Admission, Grant, Looking, Turns},
+    approval::Parked,
     attempt::{Attempt, AttemptEnd},
     event::{Event, Hit, StageProgress},
     inputs::LostInput,
     lineage::Lineage,
-    prepare::{self, Prepared, Recorded, StageWork},
-    retries::Retries,
+    lookup::{self, Desk},
+    memory::MemoryWatch,
+    prepare::{self, Prepared, StageWork},
+    retries::{Blame, Retries},
     session,
     spec::{AttemptSpec, Guarded},
 };
 use crate::{
-    ArtifactKind, Digest, Effect, SourceRef, StageError, StageRegistry,
+    ArtifactKind, Digest, Effect, StageError, StageRegistry,
     context::{Decision, Progress},
     govern::Starter,
     history::keep_code,
-    plan::{Plan, PlannedStage, mixed_seed},
+    plan::{Operations, Plan, PlannedStage, mixed_seed},
     project::Project,
-    store::{
-        ActionResult, Claim, Company, Lease, Materialise, Owner, Pin, Process, SourceRequest, StatIndex, Store, Supply,
-        failpoint, remove_all,
-    },
+    resources::{MemoryCap, Resources},
+    store::{ActionResult, Claim, Company, Lease, Owner, Pin, Process, StatIndex, Store, remove_all},
+    units::Size,
 };
 
 /// How urgently the run is to end.
@@ -40,6 +42,8 @@ pub(crate) enum Stop {
     No,
     /// Running stages stop at their next safe point.
     Gently,
+    /// Running stages end as they stand.
+    Firmly,
     /// Running stages are killed.
     Now,
 }
@@ -60,9 +64,11 @@ pub(crate) struct Shared {
     pub(crate) paths: RunPaths,
     pub(crate) runner: RunnerProgram,
     pub(crate) grace: Duration,
-    pub(crate) cpus: u32,
-    pub(crate) cores: Arc<Semaphore>,
-    pub(crate) whole: Arc<Semaphore>,
+    pub(crate) longest_backoff: Duration,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) turns: Turns,
+    pub(crate) desk: Desk,
+    pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) stop: watch::Receiver<Stop>,
     pub(crate) messages: mpsc::UnboundedSender<Message>,
 }
@@ -111,7 +117,7 @@ impl Shared {
         self.post(Message::Progress(StageProgress { stage: stage.to_owned(), source: source.map(str::to_owned), progress }));
     }
 
-    fn post(&self, message: Message) {
+    pub(crate) fn post(&self, message: Message) {
         if self.messages.send(message).is_err() {
             tracing::debug!("The dispatcher is gone.");
         }
@@ -122,20 +128,28 @@ impl Shared {
 pub(crate) struct Executor {
     shared: Arc<Shared>,
     work: StageWork,
+    prepared: Arc<Prepared>,
+    /// Until it asks for room, less urgent stages wait a moment.
+    looking: Option<Looking>,
+    /// What it asks for; more memory than planned after it ran out of it.
+    operations: Operations,
 }
 
-/// What one look at the store and one try came to.
+/// What one try came to.
 enum Step {
     End(StageEnd),
     Again,
 }
 
 impl Executor {
-    /// Starts working on a stage. The dispatcher hears of its end, even if the task dies.
-    pub(crate) fn start(shared: &Arc<Shared>, work: StageWork) {
-        let (shared, stage) = (shared.clone(), shared.plan.graph[work.node].name.clone());
-        let task = tokio::spawn(Self::run(shared.clone(), work));
-        tokio::spawn(async move {
+    /// Starts working on a stage that was looked up. The dispatcher hears of its end, even if the task dies.
+    pub(crate) fn start(shared: &Arc<Shared>, work: StageWork, (prepared, looking): (Arc<Prepared>, Looking)) {
+        let planned = &shared.plan.graph[work.node];
+        let (stage, operations) = (planned.name.clone(), planned.operations.clone());
+        let executor = Self { shared: shared.clone(), work, prepared, looking: Some(looking), operations };
+        let task = shared.runtime.spawn(executor.run());
+        let shared = shared.clone();
+        shared.clone().runtime.spawn(async move {
             if let Err(error) = task.await {
                 tracing::error!(%error, stage, "A task died.");
                 shared.post(Message::Lost(stage));
@@ -143,14 +157,14 @@ impl Executor {
         });
     }
 
-    /// Works on a stage until it ends and tells the dispatcher.
-    async fn run(shared: Arc<Shared>, work: StageWork) {
-        let mut executor = Self { shared, work };
-        let end = match executor.drive().await {
+    /// Works on the stage until it ends and tells the dispatcher.
+    async fn run(mut self) {
+        let end = match self.drive().await {
             Ok(end) => end,
-            Err((key, error)) => executor.give_up(key, error),
+            Err(error) => self.give_up(error),
         };
-        executor.shared.post(Message::Ended(executor.work, end));
+        drop(self.looking.take());
+        self.shared.post(Message::Ended(self.work, end));
     }
 
     fn planned(&self) -> &PlannedStage {
@@ -161,34 +175,29 @@ impl Executor {
         self.planned().name.clone()
     }
 
-    fn give_up(&self, key: Option<Digest>, error: StageError) -> StageEnd {
+    fn give_up(&self, error: StageError) -> StageEnd {
+        let key = Some(self.prepared.key);
         self.shared.send(Event::StageFailed { stage: self.name(), key, attempt: self.work.attempts, error });
         StageEnd::Failed
     }
 
-    async fn drive(&mut self) -> Result<StageEnd, (Option<Digest>, StageError)> {
-        let prepared = self.blocking(identify).await.map_err(|error| (None, error))?;
-        let prepared = Arc::new(prepared);
-        let with_key = |error| (Some(prepared.key), error);
-        let mut retries = Retries::default();
-        let mut hit = if self.work.ran.is_empty() { Hit::Cached } else { Hit::CutOff { ran: self.work.ran.clone() } };
-        if self.work.unseen {
-            hit = Hit::Recovered;
-        }
+    async fn drive(&mut self) -> Result<StageEnd, StageError> {
+        let mut retries = Retries::new(self.prepared.key, self.shared.longest_backoff);
+        let mut hit = lookup::first_hit(&self.work);
         loop {
-            if let Some(result) = self.look_up(&prepared).await.map_err(with_key)? {
-                return self.cached(&prepared, result, hit).await.map_err(with_key);
-            }
             if self.stopped() {
                 return Ok(StageEnd::Interrupted);
             }
-            let decision = match self.decision(&prepared).map_err(with_key)? {
+            let decision = match self.decision(&self.prepared)? {
                 Ok(decision) => decision,
                 Err(parked) => return Ok(StageEnd::Parked(parked)),
             };
-            match self.try_once(&prepared, decision, (&mut retries, &mut hit)).await.map_err(with_key)? {
+            match self.try_once(decision, (&mut retries, &mut hit)).await? {
                 Step::End(end) => return Ok(end),
                 Step::Again => {}
+            }
+            if let Some(end) = self.look_again(hit.clone()).await? {
+                return Ok(end);
             }
         }
     }
@@ -196,57 +205,18 @@ impl Executor {
     /// Runs `work` on a thread that may wait for files.
     async fn blocking<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared, &StageWork) -> Result<R, StageError> + Send + 'static,
+        work: impl FnOnce(&Shared, &StageWork, &Prepared) -> Result<R, StageError> + Send + 'static,
     ) -> Result<R, StageError> {
-        let (shared, stage) = (self.shared.clone(), self.work.clone());
-        let task = tokio::task::spawn_blocking(move || work(&shared, &stage));
+        let (shared, stage, prepared) = (self.shared.clone(), self.work.clone(), self.prepared.clone());
+        let task = tokio::task::spawn_blocking(move || work(&shared, &stage, &prepared));
         task.await.unwrap_or_else(|error| Err(StageError::internal("a task of the engine died").because(&error)))
     }
 
-    async fn look_up(&self, prepared: &Arc<Prepared>) -> Result<Option<ActionResult>, StageError> {
-        let key = prepared.key;
-        let asked = (self.planned().stage.effect() == Effect::Decides).then(|| self.parked(key));
-        self.blocking(move |shared, work| {
-            let planned = &shared.plan.graph[work.node];
-            // Before the look: from now on the collector keeps what is found.
-            shared.lease.pin([Pin::Result(key)])?;
-            let found = prepare::recorded(&shared.store, &shared.project.site, planned, &key)?;
-            if let Recorded::Lost(flaw) = &found {
-                shared.send(Event::lost(&planned.name, key, flaw));
-            }
-            let result = found.result();
-            match (&result, &asked) {
-                // A decision counts each time it is used: people, content, and time may have changed.
-                (Some(found), Some(asked))
-                    if !approval::honours(&asked.asking(shared, &planned.name), found, &shared.store.cas())? =>
-                {
-                    Ok(None)
-                }
-                _ => Ok(result),
-            }
-        })
-        .await
-    }
-
-    async fn cached(&self, prepared: &Arc<Prepared>, result: ActionResult, hit: Hit) -> Result<StageEnd, StageError> {
-        let done = self.done(prepared, result, false).await?;
-        self.shared.send(Event::StageCached {
-            stage: self.name(),
-            key: prepared.key,
-            hit,
-            outputs: done.result.outputs.clone(),
-            metrics: done.result.metrics.clone(),
-            seconds: done.result.seconds,
-        });
-        Ok(StageEnd::Done(Box::new(done)))
-    }
-
-    async fn done(&self, prepared: &Arc<Prepared>, result: ActionResult, ran: bool) -> Result<Done, StageError> {
-        let source_digests = prepared.source_digests.clone();
-        let key = prepared.key;
-        self.blocking(move |shared, work| {
-            let reports = lay_out_reports(shared, &shared.plan.graph[work.node].name, &result)?;
-            Ok(Done { key, result, source_digests, reports, ran })
+    /// Whether somebody recorded a result meanwhile.
+    async fn look_again(&self, hit: Hit) -> Result<Option<StageEnd>, StageError> {
+        self.blocking(move |shared, work, prepared| match lookup::recorded(shared, work, &prepared.key)? {
+            Some(result) => lookup::cached(shared, work, (prepared, result), hit).map(Some),
+            None => Ok(None),
         })
         .await
     }
@@ -261,36 +231,35 @@ impl Executor {
             return Ok(Ok(None));
         }
         let (key, stage) = (prepared.key, self.name());
-        let parked = self.parked(key);
-        let asking = Some(Box::new(parked.terms.clone()));
-        self.shared.send(Event::StageParked { stage: stage.clone(), key, reviewed: parked.reviewed.clone(), asking });
+        let parked = lookup::parked(self.planned(), &self.work, key);
         let tally = parked.asking(&self.shared, &stage).tally(Vec::new())?;
-        let Some(decision) = tally.decision() else { return Ok(Err(parked)) };
+        let Some(decision) = tally.decision() else {
+            // What is approved in advance waits for nobody.
+            if !self.work.approved {
+                let asking = Some(Box::new(parked.terms.clone()));
+                self.shared.send(Event::StageParked { stage, key, reviewed: parked.reviewed.clone(), asking });
+            }
+            return Ok(Err(parked));
+        };
         // What was recorded under an answer that does not stand makes room for what this one gives.
         self.shared.store.actions().set_aside(&key)?;
-        self.shared.send(Event::StageDecided { stage, key, decision: Decision { signed: Vec::new(), ..decision.clone() } });
+        let told = Decision { signed: Vec::new(), ..decision.clone() };
+        self.shared.send(Event::StageDecided { stage, key, decision: told, reviewed: parked.reviewed });
         Ok(Ok(Some(decision)))
-    }
-
-    fn parked(&self, key: Digest) -> Parked {
-        Parked {
-            key,
-            reviewed: approval::reviewed(self.planned(), &self.work.inputs),
-            terms: self.planned().stage.asks().unwrap_or_default(),
-        }
     }
 
     /// Reserves the key and runs one attempt, or waits for whoever has it.
     async fn try_once(
         &mut self,
-        prepared: &Arc<Prepared>,
         decision: Option<Decision>,
         (retries, hit): (&mut Retries, &mut Hit),
     ) -> Result<Step, StageError> {
-        let Some(permit) = self.admit().await else { return Ok(Step::End(StageEnd::Interrupted)) };
+        let prepared = self.prepared.clone();
         let number = self.work.attempts + 1;
+        let owner = self.owner(number);
+        let Some(grant) = self.admit(&owner).await? else { return Ok(Step::End(StageEnd::Interrupted)) };
         let reservations = self.shared.store.reservations();
-        let owner = match reservations.claim(&prepared.key, self.owner(number), self.shared.company)? {
+        let owner = match reservations.claim(&prepared.key, owner, self.shared.company)? {
             Claim::Won { owner, dead } => {
                 if let Some(dead) = &dead {
                     self.clear_up(dead);
@@ -299,38 +268,54 @@ impl Executor {
             }
             Claim::Held(holder) => {
                 // Another process has the machine's resources already.
-                drop(permit);
+                drop(grant);
                 *hit = if holder.run == self.shared.run.to_string() { Hit::Recovered } else { Hit::Shared };
                 return self.wait_for(&prepared.key, holder).await;
             }
         };
-        let guarded = match self.confirm(prepared) {
-            Ok(Some(guarded)) => guarded,
-            unneeded => {
-                // Nobody may wait for work that is not done.
+        // Whoever had the key may have finished between the look-up and the claim.
+        if !matches!(self.shared.store.actions().peek(&prepared.key), Ok(None)) {
+            // Nobody may wait for work that is not done.
+            reservations.release(&prepared.key, &owner)?;
+            return Ok(Step::Again);
+        }
+        // A stage whose result is there already need not look at the files that must stay as they are.
+        let guarded = match prepare::guard((&self.shared.store, &self.shared.index), &prepared.sources) {
+            Ok(guarded) => guarded,
+            Err(error) => {
                 reservations.release(&prepared.key, &owner)?;
-                return unneeded.map(|_| Step::Again);
+                return Err(error);
             }
         };
         let (number, owner) = self.number(owner)?;
         self.work.attempts = number;
-        let spec = AttemptSpec { guarded, ..self.spec(prepared, owner, decision) };
-        let attempt = Attempt { shared: &self.shared, spec: &spec, number, timeout: self.planned().timeout };
-        let end = attempt.run(self.shared.stop.clone()).await;
-        drop(permit);
-        self.settle(prepared, end, retries).await
+        let end = self.attempt((owner, guarded), decision, &grant).await;
+        drop(grant);
+        self.settle(end, retries).await
     }
 
-    /// Whether a claimed key is still to be worked on: whoever had it may have finished between the look-up and the claim.
-    /// If it is, the files that must stay as they are; a stage whose result is there already need not look at them.
-    fn confirm(&self, prepared: &Prepared) -> Result<Option<Vec<Guarded>>, StageError> {
-        let actions = self.shared.store.actions();
-        if actions.peek(&prepared.key)?.is_some() {
-            return Ok(None);
+    /// Runs one attempt. The key's pre-image is written meanwhile: no process waits for it.
+    async fn attempt(&self, (owner, guarded): (Owner, Vec<Guarded>), decision: Option<Decision>, grant: &Grant) -> AttemptEnd {
+        let kept = self.blocking(|shared, work, prepared| {
+            keep_code(&shared.project.state, &shared.plan.graph[work.node], &prepared.sources);
+            let preimage = (prepared.preimage.0.as_slice(), &prepared.preimage.1);
+            shared.store.actions().put_preimage(&prepared.key, preimage).map_err(StageError::from)
+        });
+        let memory = MemoryWatch::begin(&self.operations.resources, &owner.token);
+        let mut spec = AttemptSpec { guarded, ..self.spec(owner, decision) };
+        spec.slots = grant.slots();
+        spec.cap = memory.cap();
+        let (shared, operations, number) = (self.shared.as_ref(), &self.operations, self.work.attempts);
+        let attempt = Attempt { shared, spec: &spec, number, operations, grant, memory };
+        let (kept, end) = tokio::join!(kept, attempt.run(self.shared.stop.clone()));
+        match (kept, end) {
+            (Err(error), AttemptEnd::Committed(result)) => {
+                tracing::warn!(%error, "Could not keep the pre-image of a key.");
+                AttemptEnd::Committed(result)
+            }
+            (Err(error), AttemptEnd::Failed(_, Blame::Infra)) => AttemptEnd::Failed(error, Blame::Infra),
+            (Ok(()) | Err(_), end) => end,
         }
-        actions.put_preimage(&prepared.key, (&prepared.preimage.0, &prepared.preimage.1))?;
-        keep_code(&self.shared.project.state, self.planned(), &prepared.sources);
-        prepare::guard((&self.shared.store, &self.shared.index), &prepared.sources).map(Some)
     }
 
     /// Ends and removes what a killed attempt left behind; nobody else will.
@@ -351,13 +336,13 @@ impl Executor {
         Ok((number, Owner { directory, ..owner }))
     }
 
-    async fn settle(&mut self, prepared: &Arc<Prepared>, end: AttemptEnd, retries: &mut Retries) -> Result<Step, StageError> {
+    async fn settle(&mut self, end: AttemptEnd, retries: &mut Retries) -> Result<Step, StageError> {
         match end {
-            AttemptEnd::Committed(result) => self.succeed(prepared, *result).await,
+            AttemptEnd::Committed(result) => self.succeed(*result).await,
             AttemptEnd::Tainted(tainted) => {
                 self.shared.lease.pin(tainted.result.outputs.values().map(Pin::of))?;
                 self.shared.send(Event::StageTainted { stage: self.name(), changed: tainted.changed });
-                self.succeed(prepared, tainted.result).await
+                self.succeed(tainted.result).await
             }
             AttemptEnd::Lost(inputs) => Ok(Step::End(StageEnd::Lost(inputs))),
             AttemptEnd::Interrupted => {
@@ -365,24 +350,40 @@ impl Executor {
                 Ok(Step::End(StageEnd::Interrupted))
             }
             AttemptEnd::Fenced => Ok(Step::Again),
-            AttemptEnd::Failed(error, blame) => match retries.next(self.planned(), blame) {
-                Some(wait) if !self.stopped() => self.pause(error, wait).await,
-                _ => Err(error),
-            },
+            AttemptEnd::Failed(error, blame) => {
+                let more = self.more_memory(blame);
+                match retries.next(&self.operations.retry, blame) {
+                    Some(wait) if !self.stopped() && more => self.pause(error, wait).await,
+                    _ => Err(error),
+                }
+            }
         }
     }
 
-    async fn succeed(&self, prepared: &Arc<Prepared>, result: ActionResult) -> Result<Step, StageError> {
-        let done = self.done(prepared, result, true).await?;
+    async fn succeed(&self, result: ActionResult) -> Result<Step, StageError> {
+        let laid_out =
+            move |shared: &Shared, work: &StageWork, prepared: &Prepared| lookup::done(shared, work, (prepared, result), true);
+        let done = self.blocking(laid_out).await?;
         self.shared.send(Event::StageSucceeded {
             stage: self.name(),
-            key: prepared.key,
+            key: self.prepared.key,
             attempt: self.work.attempts,
             outputs: done.result.outputs.clone(),
             metrics: done.result.metrics.clone(),
             seconds: done.result.seconds,
         });
         Ok(Step::End(StageEnd::Done(Box::new(done))))
+    }
+
+    /// Asks for half as much memory again if it ran out; false when the machine has no more than it had.
+    fn more_memory(&mut self, blame: Blame) -> bool {
+        let Blame::Memory(peak) = blame else { return true };
+        let had = &mut self.operations.resources.mem;
+        let base = if self.operations.resources.cap == MemoryCap::Enforced { *had } else { peak.max(*had) };
+        let wanted = Size::bytes(base.get() / 2 * 3).min(self.shared.admission.machine().mem);
+        let more = wanted > *had;
+        *had = wanted;
+        more
     }
 
     async fn pause(&self, error: StageError, wait: Duration) -> Result<Step, StageError> {
@@ -400,19 +401,23 @@ impl Executor {
     }
 
     /// Waits until the machine has room for the stage; none when the run is to end first.
-    async fn admit(&self) -> Option<OwnedSemaphorePermit> {
-        let wanted = self.planned().stage.resources().cpus.max(1);
-        // Two stages that use every core would only slow each other down; small ones fit beside a big one.
-        let acquire = if wanted >= self.shared.cpus && self.shared.cpus > 1 {
-            self.shared.whole.clone().acquire_many_owned(1)
-        } else {
-            self.shared.cores.clone().acquire_many_owned(wanted.min(self.shared.cpus))
-        };
+    async fn admit(&mut self, owner: &Owner) -> Result<Option<Grant>, StageError> {
+        let turn = self.shared.turns.of(&self.shared.plan, self.work.node);
+        let demand = self.operations.resources.clone();
+        let asked = self.shared.admission.ask(turn, (demand.clone(), owner.clone()), self.looking.take());
         let mut stop = self.shared.stop.clone();
         tokio::select! {
-            permit = acquire => permit.ok(),
-            _ = stop.wait_for(|stop| *stop != Stop::No) => None,
+            grant = asked => grant.map(Some),
+            _ = stop.wait_for(|stop| *stop != Stop::No) => Ok(None),
+            () = patience(self.operations.queue_timeout) => Err(self.waited_too_long(&demand)),
         }
+    }
+
+    fn waited_too_long(&self, demand: &Resources) -> StageError {
+        let limit = self.operations.queue_timeout.unwrap_or_default().as_secs_f64();
+        let lacks = self.shared.admission.lacks(demand);
+        StageError::resource(format!("not started within {limit} s: it needs {demand} and waits for {lacks}"))
+            .help("raise `queue_timeout:` of the stage, lower its `resources:`, or run it when the machine is free")
     }
 
     fn owner(&self, number: u32) -> Owner {
@@ -428,8 +433,8 @@ impl Executor {
         }
     }
 
-    fn spec(&self, prepared: &Prepared, owner: Owner, decision: Option<Decision>) -> AttemptSpec {
-        let planned = self.planned();
+    fn spec(&self, owner: Owner, decision: Option<Decision>) -> AttemptSpec {
+        let (planned, prepared) = (self.planned(), &self.prepared);
         let outputs: BTreeMap<String, ArtifactKind> =
             planned.stage.ports().outputs.into_iter().map(|port| (port.name, port.kind)).collect();
         AttemptSpec {
@@ -448,45 +453,16 @@ impl Executor {
             decision,
             ancestors: self.shared.lineage.of(&self.shared.plan, self.work.node),
             workflow: self.shared.plan.workflow.clone(),
+            slots: Vec::new(),
+            cap: None,
         }
     }
 }
 
-fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {
-    let planned = &shared.plan.graph[work.node];
-    let progress = |uri: &str, done: u64, total: Option<u64>| {
-        let progress = Progress { done, total, unit: "bytes".to_owned(), note: None };
-        shared.send_progress(&planned.name, Some(uri), progress);
-    };
-    let request =
-        SourceRequest { project: &shared.project, registry: &shared.registry, index: &shared.index, progress: &progress };
-    let mut sources = Vec::new();
-    for source in planned.stage.sources() {
-        let resolved = shared.store.sources().resolve(&source, &request)?;
-        if let (SourceRef::Pinned(uri), Some(supply @ (Supply::Fetched | Supply::Found))) = (&source, resolved.supply) {
-            shared.send(Event::SourceReady {
-                stage: planned.name.clone(),
-                uri: uri.clone(),
-                digest: resolved.digest,
-                bytes: resolved.files.iter().map(|file| file.bytes).sum(),
-                supply,
-            });
-        }
-        sources.push(resolved);
+/// Ends after a while, if there is an end.
+async fn patience(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
     }
-    let inputs = prepare::action_inputs(planned, &work.inputs);
-    prepare::identify(&shared.plan, planned, &inputs, sources)
-}
-
-/// Copies of the stage's reports in the run's folder, where people open them.
-fn lay_out_reports(shared: &Shared, stage: &str, result: &ActionResult) -> Result<BTreeMap<String, PathBuf>, StageError> {
-    failpoint::reach("commit-8-shown")?;
-    let mut reports = BTreeMap::new();
-    for (port, artifact) in result.outputs.iter().filter(|(_, artifact)| artifact.kind == ArtifactKind::Report) {
-        let place = shared.paths.report(stage, port);
-        remove_all(&place)?;
-        shared.store.cas().materialise(artifact, &place, Materialise::Copied)?;
-        reports.insert(port.clone(), place);
-    }
-    Ok(reports)
 }

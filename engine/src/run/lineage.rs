@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
 
+use super::executor::Done;
 use crate::{
     context::Ancestor,
     plan::{Edge, Plan},
@@ -15,13 +16,13 @@ use crate::{
 /// The finished stages of a run. The dispatcher writes; executors read about stages that are finished for good.
 #[derive(Default)]
 pub(crate) struct Lineage {
-    finished: Mutex<BTreeMap<NodeIndex, Ancestor>>,
+    finished: Mutex<BTreeMap<NodeIndex, Arc<Done>>>,
 }
 
 impl Lineage {
     /// Remembers a finished stage.
-    pub(crate) fn record(&self, node: NodeIndex, ancestor: Ancestor) {
-        self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(node, ancestor);
+    pub(crate) fn record(&self, node: NodeIndex, done: Arc<Done>) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(node, done);
     }
 
     /// Every stage whose outputs lead to `node`, in the plan's order.
@@ -35,8 +36,24 @@ impl Lineage {
                 }
             }
         }
+        if before.is_empty() {
+            return Vec::new();
+        }
         let finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
         let in_order = plan.order.iter().filter(|node| before.contains(node));
-        in_order.filter_map(|node| finished.get(node).cloned()).collect()
+        in_order.filter_map(|node| finished.get(node).map(|done| ancestor(plan, *node, done))).collect()
+    }
+}
+
+fn ancestor(plan: &Plan, node: NodeIndex, done: &Done) -> Ancestor {
+    let planned = &plan.graph[node];
+    Ancestor {
+        stage: planned.name.clone(),
+        kind: planned.stage.kind().to_owned(),
+        key: done.key,
+        config: planned.stage.config().clone(),
+        outputs: done.result.outputs.iter().map(|(port, artifact)| (port.clone(), artifact.digest)).collect(),
+        metrics: done.result.metrics.clone(),
+        sources: done.source_digests.clone(),
     }
 }

@@ -3,12 +3,14 @@
 //! Every event is folded into [`RunState`], written to the journal, and shown to the observers, in that order. Results
 //! live in the store; the journal is the narrative. Leans on `store`, `journal`, and `plan`; knows no terminal.
 
+mod admission;
 mod approval;
 mod attempt;
 mod auditing;
 mod checkpoints;
 mod determinism;
 mod dispatcher;
+mod engine;
 mod error;
 mod event;
 mod executor;
@@ -18,6 +20,8 @@ mod inputs;
 mod interrupt;
 mod judge;
 mod lineage;
+mod lookup;
+mod memory;
 mod opening;
 mod options;
 mod prepare;
@@ -29,6 +33,7 @@ mod runner;
 mod segment;
 mod session;
 mod spec;
+mod stall;
 mod state;
 mod summary;
 mod taint;
@@ -38,15 +43,17 @@ mod why;
 use std::sync::Arc;
 
 pub use approval::{ApprovalRecord, Earlier, Question, approve, question};
+pub(crate) use attempt::GPUS;
 pub use checkpoints::{Outlook, RESUMED_FROM_STEP};
 pub use determinism::{Divergence, Repeatability, check_repeatability};
+pub use engine::{Cancelled, Urgency, cancel};
 pub use error::RunError;
 pub use event::{
     Clause, Entry, Event, GateVerdict, Hit, Outcome, Reviewed, RunId, RunRequest, SkipReason, StageOutline, StageProgress,
 };
 pub use history::{History, RunPaths};
 pub use inputs::LostInput;
-pub use interrupt::Interrupts;
+pub use interrupt::{Hangup, Interrupt, Interrupts};
 pub use options::{Ask, AskRequest, Observer, RunOptions, RunnerProgram, Start};
 pub use preview::{Forecast, Preimages, Preview, preview};
 pub use runner::exec_stage;

@@ -1,12 +1,12 @@
 //! How a run begins: a new journal, or an old one to go on with, and the plan as the dispatcher counts it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
 
 use super::{
-    RunError, RunId, RunPaths, RunRequest, RunState, StageStatus, Start,
+    RunError, RunId, RunPaths, RunRequest, RunState, StageState, StageStatus, Start,
     event::{Entry, Event, StageOutline},
 };
 use crate::{history::RunRecord, journal::Journal, plan::Plan, project::Project, store::StoreError};
@@ -28,16 +28,16 @@ pub(crate) struct Opened {
     pub(crate) unseen: BTreeSet<String>,
 }
 
-/// Opens the journal that `start` asks for.
-pub(crate) fn open_journal(plan: &Plan, project: &Project, start: &Start) -> Result<Opened, RunError> {
+/// Opens the journal that `start` asks for. A new run is called `name`, if its caller gave it a name before.
+pub(crate) fn open_journal(plan: &Plan, project: &Project, (start, name): (&Start, Option<RunId>)) -> Result<Opened, RunError> {
     match start {
-        Start::New(request) => start_journal(plan, project, request),
+        Start::New(request) => start_journal(plan, project, (request, name)),
         Start::Resume(run) => reopen_journal(plan, project, *run),
     }
 }
 
-fn start_journal(plan: &Plan, project: &Project, request: &RunRequest) -> Result<Opened, RunError> {
-    let run = RunId::generate();
+fn start_journal(plan: &Plan, project: &Project, (request, name): (&RunRequest, Option<RunId>)) -> Result<Opened, RunError> {
+    let run = name.unwrap_or_else(RunId::generate);
     let paths = RunPaths::new(&project.state, run);
     std::fs::create_dir_all(paths.directory()).map_err(StoreError::io("create", paths.directory()))?;
     let event = Event::RunStarted { run, workflow: plan.workflow.clone(), request: request.clone(), stages: outline(plan) };
@@ -51,13 +51,30 @@ fn start_journal(plan: &Plan, project: &Project, request: &RunRequest) -> Result
 fn reopen_journal(plan: &Plan, project: &Project, run: RunId) -> Result<Opened, RunError> {
     let (journal, entries) = Journal::reopen(&RunPaths::new(&project.state, run).journal())?;
     let state = RunState::replay(&entries).map_err(|source| RunError::History { run, source })?;
-    let known: Vec<(&str, &str)> = state.stages.iter().map(|stage| (stage.name.as_str(), stage.kind.as_str())).collect();
-    let planned = outline(plan);
-    if known != planned.iter().map(|stage| (stage.name.as_str(), stage.kind.as_str())).collect::<Vec<_>>() {
-        return Err(RunError::Changed { run });
+    let changes = changes(&state, &outline(plan));
+    if !changes.is_empty() {
+        return Err(RunError::Changed { run, changes });
     }
     let unseen = state.stages.iter().filter(|stage| is_unseen(&stage.status)).map(|stage| stage.name.clone()).collect();
     Ok(Opened { state, journal, first: First::Resumed, unseen })
+}
+
+/// What makes the stages of a plan others than those of a run.
+fn changes(state: &RunState, planned: &[StageOutline]) -> Vec<String> {
+    let before: BTreeMap<&str, &str> = state.stages.iter().map(|stage| (stage.name.as_str(), stage.kind.as_str())).collect();
+    let now: BTreeMap<&str, &str> = planned.iter().map(|stage| (stage.name.as_str(), stage.kind.as_str())).collect();
+    let added = now.iter().filter(|(name, _)| !before.contains_key(*name)).map(|(name, kind)| format!("{name} ({kind}) is new"));
+    let removed = before.keys().filter(|name| !now.contains_key(*name)).map(|name| format!("{name} is gone"));
+    let other = now.iter().filter_map(|(name, kind)| {
+        let was = before.get(name).filter(|was| *was != kind)?;
+        Some(format!("{name} is {kind} and was {was}"))
+    });
+    let mut changes: Vec<String> = added.chain(removed).chain(other).collect();
+    let order = |one: &StageState, other: &StageOutline| one.name == other.name;
+    if changes.is_empty() && !state.stages.iter().zip(planned).all(|(one, other)| order(one, other)) {
+        changes.push("they follow each other in another order".to_owned());
+    }
+    changes
 }
 
 /// Whether an attempt may have ended after the last entry.

@@ -71,6 +71,8 @@ impl RunnerProgram {
 pub struct RunOptions {
     /// New or resumed.
     pub start: Start,
+    /// What a new run is called; a fresh name if none.
+    pub run: Option<RunId>,
     /// The program that runs a stage.
     pub runner: RunnerProgram,
     /// Stages approved in advance by `--approve`.
@@ -83,29 +85,29 @@ pub struct RunOptions {
     pub ask: Option<Ask>,
     /// Requests to stop.
     pub interrupts: Interrupts,
-    /// Cores that stages may share.
-    pub cpus: u32,
     /// What to do about work that another run is doing already.
     pub company: Company,
     /// How long a stage may take to stop at a safe point after its timeout.
     pub grace: Duration,
+    /// No wait before a repeat is longer than this.
+    pub longest_backoff: Duration,
 }
 
 impl RunOptions {
-    /// The usual way: this executable runs stages, all cores are used, nobody is asked, nothing interrupts.
+    /// The usual way: this executable runs stages, nobody is asked, nothing interrupts.
     pub fn new(start: Start) -> std::io::Result<Self> {
-        let cpus = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX));
         Ok(Self {
             start,
+            run: None,
             runner: RunnerProgram::current()?,
             approve: Vec::new(),
             person: "unknown".to_owned(),
             signatory: None,
             ask: None,
             interrupts: Interrupts::never(),
-            cpus,
             company: Company::Wait,
             grace: Duration::from_secs(30),
+            longest_backoff: Duration::from_mins(10),
         })
     }
 }

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     Digest, Effect, StageError,
-    canonical::CanonicalError,
+    canonical::{CanonicalError, encode},
     context::Site,
-    plan::{Action, ActionInput, Plan, PlannedStage},
+    plan::{Action, ActionInput, KEY_CONTEXT, Plan, PlannedStage},
     source::SourceFile,
     store::{ActionResult, Flaw, Looked, Materialise, Quiet, ResolvedSource, Stamp, StatIndex, Store, remove_all},
 };
@@ -31,6 +31,8 @@ pub(crate) struct StageWork {
     pub(crate) unseen: bool,
     /// Producers of inputs that ran in this run.
     pub(crate) ran: Vec<String>,
+    /// Whether it is approved in advance.
+    pub(crate) approved: bool,
 }
 
 /// The identity of the work.
@@ -59,11 +61,12 @@ pub(crate) fn identify(
     let sources: BTreeMap<String, Vec<SourceFile>> = sources.into_iter().map(|source| (source.name, source.files)).collect();
     let action = Action::new(stage, plan.limit, inputs.to_vec(), &sources);
     let unkeyed = |error: CanonicalError| StageError::input(format!("cannot key stage {:?}", stage.name)).because(&error);
-    let bytes = action.preimage().map_err(unkeyed)?;
-    let key = action.key().map_err(unkeyed)?;
+    let explained = action.to_json();
+    let bytes = encode(&explained).map_err(unkeyed)?;
+    let key = Digest::derive(KEY_CONTEXT, &bytes);
     let course = stage.stage.horizon().map(|horizon| action.trajectory(&horizon).map(|key| Course { key, horizon }));
     let course = course.transpose().map_err(unkeyed)?;
-    Ok(Prepared { key, sources, source_digests, preimage: (bytes, action.to_json()), course })
+    Ok(Prepared { key, sources, source_digests, preimage: (bytes, explained), course })
 }
 
 /// The inputs of a stage as its key sees them: by the consumer's port, in the order of its declaration and of the file.

@@ -23,6 +23,7 @@ use crate::{
     history::{Estimate, Past, rows_read},
     plan::{Plan, PlannedStage},
     project::Project,
+    resources::Resources,
     run::judge,
     store::{ActionResult, SourceRequest, StatIndex, Store},
 };
@@ -46,6 +47,8 @@ pub struct Preview {
     /// Where it would begin, for a stage with checkpoints that would run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outlook: Option<Outlook>,
+    /// What it needs of the machine.
+    pub needs: Resources,
 }
 
 /// Whether a preview shows what its keys are made of.
@@ -215,7 +218,8 @@ impl<'a> Previewer<'a> {
             .and_then(|course| checkpoints::outlook(&self.store, course).unwrap_or_default());
         let preimage = prepared.filter(|_| self.preimages == Preimages::Shown).map(|prepared| prepared.preimage.1);
         let cost = self.past.estimate((name, kind), self.rows(node));
-        Preview { stage: name.to_owned(), kind: kind.to_owned(), key, forecast, cost, preimage, outlook }
+        let needs = planned.operations.resources.clone();
+        Preview { stage: name.to_owned(), kind: kind.to_owned(), key, forecast, cost, preimage, outlook, needs }
     }
 
     /// Rows that the stages before it give, as far as that is known.

@@ -21,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     checkpoints::Checkpoints,
     inputs::{self, Halt, Inputs},
+    memory::Cap,
     room,
     segment::{Segment, SegmentWriter},
     session,
@@ -32,7 +33,7 @@ use crate::{
     context::{Invocation, Progress, Reporter},
     horizon::Keeper,
     plan::restore_stage,
-    store::{ActionResult, Cas, Lease, Pin, Process, Staged, Store, failpoint, remove_all},
+    store::{ActionResult, Cas, Lease, Owner, Pin, Process, Staged, Store, failpoint, remove_all},
 };
 
 /// Exit codes of a runner.
@@ -177,7 +178,7 @@ impl<'a> Runner<'a> {
         let mut owner = spec.owner.clone();
         owner.process = Process::current();
         self.lease.name().clone_into(&mut owner.lease);
-        if !self.store.reservations().take_over(&spec.key, &owner)? {
+        if !self.store.reservations().take_over(&spec.key, &owner)? || !self.take_over_slots(&owner)? {
             return Ok(exit::FENCED);
         }
         failpoint::reach("commit-1-reserved")?;
@@ -186,14 +187,33 @@ impl<'a> Runner<'a> {
         let done = self.work(registry);
         // Whatever came of it, nobody may wait for this attempt, and its folder holds nothing worth keeping.
         self.store.reservations().release(&spec.key, &spec.owner)?;
+        self.release_slots()?;
         if let Err(error) = remove_all(&self.temporary) {
             tracing::warn!(%error, "Could not remove the temporary folder.");
         }
         done
     }
 
+    /// The engine leased them; from now on they live and die with this process.
+    fn take_over_slots(&self, owner: &Owner) -> Result<bool, Halt> {
+        for (slot, epoch) in &self.spec.slots {
+            if !self.store.slots().take_over(slot, &Owner { epoch: *epoch, ..owner.clone() })? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn release_slots(&self) -> Result<(), Halt> {
+        for (slot, epoch) in &self.spec.slots {
+            self.store.slots().release(slot, &Owner { epoch: *epoch, ..self.spec.owner.clone() })?;
+        }
+        Ok(())
+    }
+
     fn work(&self, registry: &StageRegistry) -> Result<u8, Halt> {
         let spec = self.spec;
+        spec.cap.iter().try_for_each(Cap::enter)?;
         let stage = restore_stage(registry, &spec.kind, spec.config.clone())
             .map_err(|error| StageError::internal(format!("cannot configure {} again", spec.kind)).because(&error))?;
         let inputs = inputs::lay_out(&self.cas(), spec, &self.temporary.join("in"))?;
@@ -294,7 +314,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "no message".to_owned())
 }
 
-/// Turns SIGTERM and SIGUSR1 into the wish to stop at the next safe point, from the moment it returns.
+/// Turns SIGUSR1 and SIGTERM into the wish to stop at the next safe point, from the moment it returns. A SIGTERM that finds
+/// the wish unfulfilled ends the process as it stands: its checkpoints are whole at any time.
 fn watch_signals(sink: Arc<Sink>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
@@ -304,7 +325,12 @@ fn watch_signals(sink: Arc<Sink>) -> std::io::Result<()> {
         runtime.block_on(async {
             loop {
                 tokio::select! {
-                    _ = terminate.recv() => {}
+                    _ = terminate.recv() => {
+                        if sink.cancelled.load(Ordering::Relaxed) {
+                            session::reap();
+                            std::process::exit(i32::from(exit::STOPPED));
+                        }
+                    }
                     _ = usr1.recv() => {}
                 }
                 sink.cancelled.store(true, Ordering::Relaxed);

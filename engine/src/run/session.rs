@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, setsid};
+use rustix::process::{Pid, Signal, child_subreaper, getpid, kill_process, kill_process_group, set_child_subreaper, setsid};
 
 const REAP_TRIES: u32 = 100;
 
@@ -11,11 +11,47 @@ pub(crate) fn lead() {
     if let Err(error) = setsid() {
         tracing::debug!(%error, "Already leads a group.");
     }
+    // What a stage's command leaves behind stays below this process, where it can be found.
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        tracing::debug!(%error, "Orphans go elsewhere.");
+    }
 }
 
 /// Asks a process to stop at a safe point.
 pub(crate) fn ask_to_stop(pid: u32) {
+    signal(pid, Signal::USR1, Reach::Process);
+}
+
+/// Asks an engine to end its run at the next safe points.
+pub(crate) fn ask_engine(pid: u32) {
     signal(pid, Signal::TERM, Reach::Process);
+}
+
+/// Asks an engine to end its run at once.
+pub(crate) fn stop_engine(pid: u32) {
+    signal(pid, Signal::QUIT, Reach::Process);
+}
+
+/// Asks every process of a session to end.
+pub(crate) fn terminate(leader: u32) {
+    for member in members(leader).into_iter().chain([leader]).collect::<std::collections::BTreeSet<_>>() {
+        signal(member, Signal::TERM, Reach::Process);
+    }
+}
+
+/// A process and all below it.
+pub(crate) fn family(leader: u32) -> Vec<u32> {
+    let mut found = vec![leader];
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        for thread in threads {
+            let children = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            found.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        }
+        next += 1;
+    }
+    found
 }
 
 /// Ends a session leader and everything in its session.
@@ -29,7 +65,12 @@ pub(crate) fn kill(pid: u32) {
 
 /// Ends every other process of this session, so that nobody writes to the outputs any more.
 pub(crate) fn reap() {
-    empty(getpid().as_raw_nonzero().get().unsigned_abs());
+    let own = getpid().as_raw_nonzero().get().unsigned_abs();
+    // Orphans come to this process, so that whatever a stage started is below it: a look there is cheap.
+    if matches!(child_subreaper(), Ok(Some(_))) && family(own) == [own] {
+        return;
+    }
+    empty(own);
 }
 
 /// Ends what a session leader that died left behind, such as the command of a killed runner. The number of a session is not

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::checkpoints::Course;
+use super::{checkpoints::Course, memory::Cap};
 use crate::{
     Artifact, ArtifactKind, Digest, Seed,
     context::{Ancestor, Decision, Site},
@@ -68,6 +68,12 @@ pub(crate) struct AttemptSpec {
     pub(crate) ancestors: Vec<Ancestor>,
     /// The workflow's name.
     pub(crate) workflow: String,
+    /// Leases that the process takes over with its reservation.
+    #[serde(default)]
+    pub(crate) slots: Vec<(Digest, u64)>,
+    /// The cap on its memory.
+    #[serde(default)]
+    pub(crate) cap: Option<Cap>,
 }
 
 impl AttemptSpec {

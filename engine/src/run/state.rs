@@ -269,8 +269,11 @@ impl StageState {
                 self.asking = asking.as_deref().cloned();
                 self.status = StageStatus::Parked;
             }
-            Event::StageDecided { key, decision, .. } => {
+            Event::StageDecided { key, decision, reviewed, .. } => {
                 self.key = Some(*key);
+                if !reviewed.is_empty() {
+                    self.reviewed.clone_from(reviewed);
+                }
                 self.decision = Some(decision.clone());
                 self.status = StageStatus::Pending;
             }

@@ -36,14 +36,15 @@ pub struct StageSummary {
 }
 
 impl RunSummary {
-    pub(crate) fn of(state: &RunState, directory: PathBuf, reports: &BTreeMap<String, BTreeMap<String, PathBuf>>) -> Self {
-        let stages = state
-            .stages
-            .iter()
-            .map(|stage| StageSummary { state: stage.clone(), reports: reports.get(&stage.name).cloned().unwrap_or_default() });
+    pub(crate) fn of(state: RunState, directory: PathBuf, mut reports: BTreeMap<String, BTreeMap<String, PathBuf>>) -> Self {
+        let (run, workflow) = (state.run, state.workflow);
+        let stages = state.stages.into_iter().map(|stage| {
+            let reports = reports.remove(&stage.name).unwrap_or_default();
+            StageSummary { state: stage, reports }
+        });
         Self {
-            run: state.run,
-            workflow: state.workflow.clone(),
+            run,
+            workflow,
             outcome: state.outcome.unwrap_or(Outcome::Interrupted),
             seconds: 0.0,
             directory,

@@ -38,7 +38,7 @@ pub use cas::{Cas, Staged};
 pub(crate) use checkouts::{AmendError, amend_lock};
 pub use checkouts::{Checkout, Checkouts, Staging};
 pub use error::StoreError;
-pub(crate) use files::{hash as hash_file, publish, remove_all, write_atomic};
+pub(crate) use files::{hash as hash_file, publish, remove_all, write_atomic, write_lightly};
 pub use gc::{Candidate, Collected, GcOptions, Sweep};
 pub use lease::{Lease, Pin, Vigil};
 pub use logs::KeptLog;
@@ -123,6 +123,11 @@ impl Store {
     /// Tells the collector that somebody is at work, until the result is dropped.
     pub fn lease(&self, name: &str) -> Result<Arc<Lease>, StoreError> {
         self.leases().take(name).map(Arc::new)
+    }
+
+    /// Who holds what exists only so often: graphics cards and tokens.
+    pub fn slots(&self) -> Reservations {
+        Reservations::new(self.root.join("slots"), self.leases())
     }
 
     /// Pinned sources.

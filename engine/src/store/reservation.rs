@@ -86,6 +86,7 @@ impl Reservations {
 
     /// Serialises changes on this machine. Held for a few system calls, and let go by the kernel when its holder dies.
     fn lock(&self) -> Result<File, StoreError> {
+        files::make_folder(&self.folder)?;
         files::exclusive(&self.folder.join("lock"))
     }
 
@@ -202,7 +203,8 @@ fn read(place: &std::path::Path) -> Result<Option<Owner>, StoreError> {
 
 fn write(place: &std::path::Path, owner: &Owner) -> Result<(), StoreError> {
     let bytes = serde_json::to_vec(owner).map_err(|source| StoreError::Record { path: place.to_owned(), source })?;
-    files::write_atomic(&bytes, place)
+    // Its owner does not survive the machine either.
+    files::write_lightly(&bytes, place)
 }
 
 #[cfg(test)]

@@ -323,7 +323,7 @@ fn below(folder: &Path, request: &SourceRequest<'_>) -> PathBuf {
 
 fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
     let paths = expand(pattern, base)?;
-    let hashed = files::parallel(&paths.iter().collect::<Vec<_>>(), |(_, path)| request.index.digest(path))?;
+    let hashed = request.index.digests(&paths.values().collect::<Vec<_>>())?;
     let files: Vec<SourceFile> =
         paths.into_iter().zip(hashed).map(|((name, path), (digest, bytes))| SourceFile { path, name, digest, bytes }).collect();
     Ok(ResolvedSource { name: pattern.to_owned(), digest: source_digest(&files), files, supply: None })

@@ -20,6 +20,8 @@ use crate::Digest;
 /// Linux writes dirty pages back after 30 s, looked at every 5 s; some slack on top.
 const QUIET_NS: i128 = 40_000_000_000;
 const TRIES: usize = 3;
+/// More files than this are worth threads, known or not.
+const MANY: usize = 256;
 
 /// What identifies the state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +98,7 @@ impl StatIndex {
         let list: Vec<Known> = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let entries = list.into_iter().map(|known| ((known.stamp.device, known.stamp.inode), known)).collect();
         let clock = folder.join("clock");
-        files::write_atomic(b"", &clock)?;
+        files::write_lightly(b"", &clock)?;
         let now = Stamp::of(&clock)?.modified_ns;
         Ok(Self { path, now, known: Mutex::new(Entries { entries, changed: false }), programs: crate::program::Shelf::default() })
     }
@@ -115,6 +117,29 @@ impl StatIndex {
             }
         }
         Err(StoreError::Unsupported { path: path.to_owned(), reason: "it is being written while it is read" })
+    }
+
+    /// The digests and sizes of files, in order.
+    pub(crate) fn digests(&self, paths: &[&PathBuf]) -> Result<Vec<(Digest, u64)>, StoreError> {
+        if paths.len() > MANY {
+            return files::parallel(paths, |path| self.digest(path));
+        }
+        // A few that are known are looked at faster than threads are started for them.
+        let mut found = paths.iter().map(|path| self.known(path)).collect::<Result<Vec<_>, _>>()?;
+        let unknown: Vec<(usize, &PathBuf)> =
+            paths.iter().copied().enumerate().filter(|(at, _)| found.get(*at) == Some(&None)).collect();
+        let hashed = files::parallel(&unknown, |(_, path)| self.digest(path))?;
+        for ((at, _), digest) in unknown.into_iter().zip(hashed) {
+            if let Some(slot) = found.get_mut(at) {
+                *slot = Some(digest);
+            }
+        }
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn known(&self, path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
+        let stamp = Stamp::of(path)?;
+        Ok(self.trusted(&stamp).map(|digest| (digest, stamp.bytes)))
     }
 
     fn trusted(&self, stamp: &Stamp) -> Option<Digest> {

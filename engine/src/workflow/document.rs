@@ -10,6 +10,7 @@ use super::{
     command::{SandboxLevel, ToolsDeclaration},
     duration::Period,
     hooks::Hooks,
+    operations::{Repeats, ResourcesDocument, Stall},
 };
 use crate::{ArtifactKind, Secret};
 
@@ -135,6 +136,15 @@ pub struct Defaults {
     /// How long an attempt may take.
     #[serde(default)]
     pub timeout: Option<Period>,
+    /// How long it may wait for room on the machine.
+    #[serde(default)]
+    pub queue_timeout: Option<Period>,
+    /// How long an attempt may show no output, progress, or work before it is taken to hang and repeated; `off` for ever.
+    #[serde(default)]
+    pub stall: Option<Stall>,
+    /// What it needs while it runs.
+    #[serde(default)]
+    pub resources: ResourcesDocument,
     /// How often a failed attempt is repeated.
     #[serde(default)]
     pub retry: RetryDocument,
@@ -156,13 +166,19 @@ pub struct ProfileDocument {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryDocument {
-    /// Repeats after a fault of the machine, such as a killed process or a full disk; 2 if left out.
+    /// Repeats after a fault of the machine, such as a killed process or a full disk; 5 if left out.
     #[serde(default)]
     pub infra: Option<u32>,
+    /// Repeats after the machine took the process away while its checkpoints advanced; `unlimited` if left out.
+    #[serde(default)]
+    pub preempt: Option<Repeats>,
+    /// Repeats, each with half as much memory again, after memory ran out; 1 if left out.
+    #[serde(default)]
+    pub oom: Option<u32>,
     /// Repeats after an error of the stage itself; none if left out.
     #[serde(default)]
     pub error: Option<u32>,
-    /// Wait before the first repeat, doubled each time; one second if left out.
+    /// Wait before the first repeat, doubled each time up to ten minutes; ten seconds if left out.
     #[serde(default)]
     pub backoff: Option<Period>,
 }
@@ -221,6 +237,15 @@ pub struct StageDocument {
     /// How long an attempt may take.
     #[serde(default)]
     pub timeout: Option<Period>,
+    /// How long it may wait for room on the machine.
+    #[serde(default)]
+    pub queue_timeout: Option<Period>,
+    /// How long an attempt may show no output, progress, or work before it is taken to hang and repeated; `off` for ever.
+    #[serde(default)]
+    pub stall: Option<Stall>,
+    /// What it needs while it runs.
+    #[serde(default)]
+    pub resources: ResourcesDocument,
     /// How often a failed attempt is repeated.
     #[serde(default)]
     pub retry: RetryDocument,

@@ -7,6 +7,7 @@ mod document;
 mod duration;
 mod hooks;
 mod load;
+mod operations;
 mod params;
 mod parse;
 mod problem;
@@ -25,6 +26,7 @@ pub use document::{
 };
 pub use duration::{InvalidPeriod, Period};
 pub use hooks::{Channel, Hook, HookCommand, Hooks, SecretText};
+pub use operations::{Repeats, ResourcesDocument, Stall};
 pub use problem::Problem;
 pub use text::{Position, SourceText, Span};
 

@@ -19,9 +19,10 @@ use flow_engine::{
     plan::{Plan, PlanRequest},
     project::Project,
     run::{
-        Entry, Event, History, Observer, Outcome, Run, RunId, RunOptions, RunRequest, RunState, RunSummary, RunnerProgram,
-        StageProgress, StageState, StageStatus, Start, exec_stage,
+        Entry, Event, Hangup, History, Interrupts, Observer, Outcome, Run, RunId, RunOptions, RunRequest, RunState, RunSummary,
+        RunnerProgram, StageProgress, StageState, StageStatus, Start, exec_stage,
     },
+    settings::Settings,
     store::{GcOptions, Store},
     testing::toys,
 };
@@ -48,7 +49,8 @@ pub(crate) fn play_role() {
     }
     if let Some([root, store, run, ..]) = after(ENGINE) {
         let lab = Lab { folder: None, root: PathBuf::from(root), store: PathBuf::from(store), governance: Governance::default() };
-        let summary = lab.execute(&lab.start(run.parse().ok()), |_| {}).unwrap();
+        let heed = |options: &mut RunOptions| options.interrupts = Interrupts::from_signals(Hangup::Stops).unwrap();
+        let summary = lab.execute(&lab.start(run.parse().ok()), heed).unwrap();
         std::process::exit(i32::from(summary.outcome != Outcome::Succeeded));
     }
 }
@@ -132,6 +134,8 @@ impl Lab {
     }
 
     pub(crate) fn project(&self) -> Arc<Project> {
+        let mut settings = Settings::read(&self.root.join("flow.toml")).unwrap();
+        settings.machine.cpus.get_or_insert(2);
         Arc::new(Project {
             root: self.root.clone(),
             base: self.root.clone(),
@@ -140,6 +144,7 @@ impl Lab {
             state: self.root.join(".flow"),
             site: Site { registry: self.root.join("registry"), store: self.store.clone(), base: self.root.clone() },
             governance: self.governance.clone(),
+            settings,
         })
     }
 
@@ -178,10 +183,12 @@ impl Lab {
     ) -> Result<RunSummary, flow_engine::run::RunError> {
         let mut options = RunOptions::new(start.clone()).unwrap();
         options.runner = role(&[RUNNER]);
-        options.cpus = 2;
         options.grace = Duration::from_millis(200);
-        change(&mut options);
+        options.longest_backoff = Duration::from_millis(5);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let inside = runtime.enter();
+        change(&mut options);
+        drop(inside);
         let place = (self.project(), Arc::new(registry()));
         runtime.block_on(Run::execute(self.plan(), place, options, vec![Box::new(witness.clone())]))
     }
@@ -239,6 +246,18 @@ impl Lab {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("stage {stage} never came to the wanted state");
+    }
+}
+
+impl Lab {
+    /// Waits until an attempt beats: before that, a signal would simply end its process.
+    pub(crate) fn wait_for_heartbeat(&self, stage: &str, attempt: u32) {
+        let beat = History::of(&self.project()).paths(self.latest()).attempt(stage, attempt).join("hb");
+        let begun = Instant::now();
+        while !beat.exists() {
+            assert!(begun.elapsed() < Duration::from_mins(1), "stage {stage} never beat");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

@@ -47,6 +47,7 @@ impl Stage for Sft {
     const KIND: &'static str = "train/sft";
     const REVISION: u32 = 2;
     const DETERMINISM: Determinism = Determinism::Seeded;
+    const STALL: Option<std::time::Duration> = Some(std::time::Duration::from_mins(15));
 
     fn ports(_: &SftConfig) -> Ports {
         Ports::new()

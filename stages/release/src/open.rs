@@ -8,6 +8,7 @@ use flow_engine::{
     govern::Governance,
     lock::{LockFile, Pin},
     project::Project,
+    settings::Settings,
     source::SourceFile,
     store::{SourceRequest, StatIndex, Store},
 };
@@ -92,6 +93,7 @@ impl Opener<'_> {
             state: self.site.base.join(".flow"),
             site: self.site.clone(),
             governance: Governance::default(),
+            settings: Settings::default(),
         };
         let index = StatIndex::open(&locks)?;
         let request = SourceRequest { project: &project, registry: self.registry, index: &index, progress: &|_, _, _| {} };

@@ -8,7 +8,7 @@ use flow_engine::{
     plan::{Plan, PlanRequest},
     project::Project,
     report::number::number,
-    run::{History, Preimages, RunRequest, Start, preview},
+    run::{Hangup, History, Preimages, RunRequest, Start, preview},
     store::Company,
 };
 use serde_json::json;
@@ -144,6 +144,8 @@ impl Bisection<'_> {
             approve: self.args.approve.clone(),
             company: Company::Wait,
             detail: Detail::Quiet,
+            run: None,
+            hangup: Hangup::Stops,
         };
         let summary = drive.execute(self.shell, &project)?;
         let state = History::of(&project).load(summary.run)?;

@@ -5,7 +5,7 @@ use std::{os::unix::fs::MetadataExt as _, sync::Arc};
 use flow_engine::{
     plan::Plan,
     project::Project,
-    run::{Interrupts, Outcome, Run, RunOptions, RunSummary, Start},
+    run::{Hangup, Interrupts, Outcome, Run, RunId, RunOptions, RunSummary, Start},
     store::Company,
 };
 use serde_json::json;
@@ -22,11 +22,15 @@ pub(super) struct Drive {
     pub(super) plan: Plan,
     pub(super) project: Project,
     pub(super) start: Start,
+    /// What a new run is called, if it has a name already.
+    pub(super) run: Option<RunId>,
     /// `--approve`.
     pub(super) approve: Vec<String>,
     /// `--no-wait`.
     pub(super) company: Company,
     pub(super) detail: Detail,
+    /// What the end of the terminal means.
+    pub(super) hangup: Hangup,
 }
 
 impl Drive {
@@ -54,12 +58,14 @@ impl Drive {
     /// Runs to the end and leaves the telling to the caller.
     pub(super) fn execute(self, shell: &Shell, project: &Arc<Project>) -> Result<RunSummary, CliError> {
         let failed = |error: &std::io::Error| CliError::internal("cannot start the run", error);
+        let hangup = self.hangup;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed(&error))?;
         let (observer, board) = progress::observer(shell.ui, self.detail);
         let logs = progress::logs(shell.ui, self.detail, &board, project);
         let exports = flow_engine::export::observers(&self.plan, project, &environment);
         let observers = std::iter::once(observer).chain(logs).chain(exports).collect();
         let mut options = RunOptions::new(self.start).map_err(|error| failed(&error))?;
+        options.run = self.run;
         options.approve = self.approve;
         options.company = self.company;
         options.person = person();
@@ -67,7 +73,7 @@ impl Drive {
         options.ask = (shell.ui.interactive && !shell.ui.json()).then(|| ask::at_terminal(shell.ui, board));
         let place = (Arc::clone(project), Arc::clone(&shell.registry));
         let result = runtime.block_on(async {
-            options.interrupts = Interrupts::from_signals().map_err(|error| failed(&error))?;
+            options.interrupts = Interrupts::from_signals(hangup).map_err(|error| failed(&error))?;
             Ok(Run::execute(Arc::new(self.plan), place, options, observers).await?)
         });
         // A question at the terminal may still wait for its answer: nobody waits for the question.

@@ -4,6 +4,7 @@ pub(crate) mod approve;
 pub(crate) mod audit;
 pub(crate) mod bisect;
 pub(crate) mod cache;
+pub(crate) mod cancel;
 pub(crate) mod chat;
 pub(crate) mod check;
 pub(crate) mod compare;
@@ -35,9 +36,11 @@ pub(crate) mod update;
 pub(crate) mod why;
 
 mod ask;
+mod detach;
 mod determinism;
 mod drive;
 mod find;
+mod follow;
 mod standing;
 mod undeclared;
 mod who;
@@ -51,6 +54,7 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
     let status = match command {
         Command::Run(args) => run::execute(args, shell),
         Command::Resume(args) => resume::execute(args, shell),
+        Command::Cancel(args) => cancel::execute(&args, shell),
         Command::Plan(args) => plan::execute(&args, shell),
         Command::Check(args) => check::execute(&args, shell),
         Command::Status(args) => status::execute(&args, shell),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use flow_engine::{
+    Resources,
     history::{Edit, Estimate, Range, edits},
     run::{Forecast, Outlook, Preimages, Preview, Reason, preview},
     store::Store,
@@ -73,10 +74,18 @@ fn text(previews: &[Preview], store: &Store, ui: Ui) -> String {
             Cell::toned(Tone::Strong, preview.stage.clone()),
             Cell::toned(tone, word),
             Cell::plain(time.unwrap_or_default()),
-            Cell::plain(why),
+            Cell::plain(if is_open(preview) { with_needs(why, &preview.needs) } else { why }),
         ]);
     }
     format!("{}{}\n  {}\n", grid.render(ui.out, ui.width), beginnings(previews, ui), total(previews))
+}
+
+/// What is worth knowing of a stage that runs: why, and what it needs beyond a core or all of them.
+fn with_needs(why: String, needs: &Resources) -> String {
+    if *needs == Resources::one_cpu() || *needs == Resources::all_cpus() {
+        return why;
+    }
+    format!("{why}{}needs {needs}", if why.is_empty() { "" } else { "; " })
 }
 
 fn forecast(forecast: &Forecast, store: &Store) -> (Tone, &'static str, &'static str, String) {
@@ -266,7 +275,16 @@ mod tests {
             basis: Basis::Stage,
             rows: None,
         });
-        Preview { stage: "s".into(), kind: "k".into(), key: None, forecast, cost, preimage: None, outlook: None }
+        Preview {
+            stage: "s".into(),
+            kind: "k".into(),
+            key: None,
+            forecast,
+            cost,
+            preimage: None,
+            outlook: None,
+            needs: Resources::one_cpu(),
+        }
     }
 
     #[test]

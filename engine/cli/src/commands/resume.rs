@@ -4,11 +4,11 @@ use clap::Args;
 use flow_engine::{
     plan::{Plan, PlanRequest},
     project::Project,
-    run::Start,
+    run::{RunId, Start},
     store::Company,
 };
 
-use super::{drive::Drive, find::Found, policy};
+use super::{detach, drive::Drive, find::Found, policy};
 use crate::{CliError, ExitStatus, Shell, environment, progress::Detail};
 
 /// Go on with a run that was interrupted, killed, parked, or failed
@@ -30,10 +30,18 @@ pub(crate) struct ResumeArgs {
     /// Say only what went wrong or waits
     #[arg(long, short)]
     quiet: bool,
+    /// Go on in the background; `flow status --follow` watches it
+    #[arg(long)]
+    detach: bool,
+    /// The name of the run whose process in the background this is
+    #[arg(long, hide = true, value_name = "RUN", conflicts_with = "detach")]
+    detached: Option<RunId>,
 }
 
 pub(super) fn execute(args: ResumeArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
-    let Found { run, state, .. } = Found::run(shell, &args.run)?;
+    // The process in the background goes on with the run it was started for, whatever began since.
+    let name = args.detached.map_or(args.run, |run| run.to_string());
+    let Found { run, state, .. } = Found::run(shell, &name)?;
     let request = state.request;
     let project = Project::locate(&request.workflow_file, &environment)?;
     let plan = Plan::load(&PlanRequest {
@@ -45,6 +53,12 @@ pub(super) fn execute(args: ResumeArgs, shell: &Shell) -> Result<ExitStatus, Cli
         profile: request.profile.as_deref(),
     })?;
     policy::enforce_recorded((&project, &plan), &args.approve, shell)?;
+    if args.detach {
+        return detach::start(shell, &project, run);
+    }
+    let hangup = detach::settle(args.detached);
     let detail = if args.quiet { Detail::Quiet } else { Detail::Normal };
-    Drive { plan, project, start: Start::Resume(run), approve: args.approve, company: Company::Wait, detail }.go(shell)
+    let company = Company::Wait;
+    Drive { plan, project, start: Start::Resume(run), approve: args.approve, company, detail, run: args.detached, hangup }
+        .go(shell)
 }

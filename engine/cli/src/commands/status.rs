@@ -4,7 +4,7 @@ use clap::Args;
 use flow_engine::run::{self, History, Question, RunState, Segment, SegmentReader, StageState, StageStatus};
 use serde_json::{Value, json};
 
-use super::{find::Found, standing};
+use super::{find::Found, follow::follow, standing};
 use crate::{
     CliError, ExitStatus, Shell,
     dag::Mark,
@@ -19,6 +19,7 @@ use crate::{
 #[command(after_help = "\
 Examples:
   flow status
+  flow status --follow         watch a run that goes on in the background
   flow status 01JDF3 --json
   flow status --all            every run of the project")]
 pub(crate) struct StatusArgs {
@@ -28,20 +29,24 @@ pub(crate) struct StatusArgs {
     /// List every run of the project
     #[arg(long, conflicts_with = "run")]
     all: bool,
+    /// Show what happens until the run ends
+    #[arg(long, short, conflicts_with = "all")]
+    follow: bool,
 }
 
 pub(super) fn execute(args: &StatusArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     if args.all {
         return all(shell);
     }
-    let found = Found::run(shell, &args.run)?;
+    let mut found = Found::run(shell, &args.run)?;
+    let ended = if args.follow { follow(&mut found, shell)? } else { ExitStatus::Ok };
     let live = found.history.is_live(found.run);
     if shell.ui.json() {
         crate::ui::document(&json!({ "live": live, "state": found.state, "questions": questions(&found) }));
     } else {
         crate::ui::print(&text(&found, live, shell.ui));
     }
-    Ok(ExitStatus::Ok)
+    Ok(ended)
 }
 
 fn text(found: &Found, live: bool, ui: Ui) -> String {

@@ -39,7 +39,10 @@ impl Lines {
 
 impl Observer for Lines {
     fn event(&mut self, entry: &Entry, state: &RunState) {
-        self.width = super::say::name_width(state);
+        if self.width == 0 {
+            // Once: the stages of a run stay the same, and there may be many.
+            self.width = super::say::name_width(state);
+        }
         if let Event::StageStarted { stage, attempt, .. } = &entry.event {
             self.told.insert(stage.clone(), Instant::now());
             let again = if *attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };

@@ -71,7 +71,10 @@ impl Live {
 
 impl Observer for Live {
     fn event(&mut self, entry: &Entry, state: &RunState) {
-        self.width = name_width(state);
+        if self.width == 0 {
+            // Once: the stages of a run stay the same, and there may be many.
+            self.width = name_width(state);
+        }
         if let Some(stage) = entry.event.stage() {
             let working = state.stage(stage).is_some_and(|stage| {
                 matches!(stage.status, StageStatus::Running | StageStatus::Waiting { .. } | StageStatus::Retrying)

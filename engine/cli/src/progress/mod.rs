@@ -32,7 +32,7 @@ pub(crate) enum Detail {
 pub(crate) fn observer(ui: Ui, detail: Detail) -> (Box<dyn Observer>, Arc<Board>) {
     let board = Arc::new(Board::new(ui));
     let observer: Box<dyn Observer> = match (ui.output, ui.live, detail) {
-        (Output::Json, _, _) => Box::new(json::Json),
+        (Output::Json, _, _) => Box::new(json::Json::default()),
         (Output::Text, true, Detail::Normal | Detail::Logs) => Box::new(live::Live::new(ui, Arc::clone(&board))),
         (Output::Text, _, _) => Box::new(lines::Lines::new(ui, Arc::clone(&board), detail)),
     };

@@ -24,10 +24,13 @@ pub(crate) use told::mentioned;
 
 /// Numbers shown behind a stage.
 const METRICS: usize = 4;
+/// Stages that are told one by one; of more, those that were not cached.
+const ALL: usize = 100;
 
 /// Writes `index.html` and `summary.json` into the run's folder.
 pub(crate) fn write(summary: &RunSummary) -> io::Result<()> {
-    std::fs::write(summary.directory.join("summary.json"), serde_json::to_vec_pretty(summary)?)?;
+    let json = if summary.stages.len() <= ALL { serde_json::to_vec_pretty(summary)? } else { serde_json::to_vec(summary)? };
+    std::fs::write(summary.directory.join("summary.json"), json)?;
     std::fs::write(summary.directory.join("index.html"), page::render(summary))
 }
 
@@ -95,7 +98,7 @@ fn saved(summary: &RunSummary) -> f64 {
 fn stages(summary: &RunSummary, project: &Project) -> Grid {
     let models = published(summary, project);
     let mut grid = Grid::new();
-    for stage in &summary.stages {
+    for stage in worth_telling(&summary.stages) {
         let state = &stage.state;
         let mark = Mark::from(&state.status);
         let time = match mark {
@@ -112,6 +115,12 @@ fn stages(summary: &RunSummary, project: &Project) -> Grid {
         ]);
     }
     grid
+}
+
+/// The stages of a run that a person wants to see: all of a few, of many those that did something.
+pub(crate) fn worth_telling(stages: &[StageSummary]) -> impl Iterator<Item = &StageSummary> {
+    let few = stages.len() <= ALL;
+    stages.iter().filter(move |stage| few || Mark::from(&stage.state.status) != Mark::Cached)
 }
 
 /// The colour of a mark.

@@ -16,16 +16,26 @@ use crate::{
     text::{bytes, duration},
 };
 
+/// Stages on a page, at most.
+const MOST: usize = 1000;
+/// Stages in a drawn graph, at most.
+const DRAWN: usize = 300;
+
 /// Draws the page.
 pub(super) fn render(summary: &RunSummary) -> String {
-    let states: Vec<&StageState> = summary.stages.iter().map(|stage| &stage.state).collect();
+    let states: Vec<&StageState> = super::worth_telling(&summary.stages).map(|stage| &stage.state).take(MOST).collect();
     let reports = reports(summary);
     let body = html! {
         (header(summary))
         (page::cards(facts(summary).iter().map(|(name, value)| (*name, value.clone()))))
         (problems(&states))
-        h2 { "Graph" }
-        figure { (dag::embedded(&Dag::of_run(&states))) (legend(&states)) }
+        @if states.len() < summary.stages.len() {
+            p.note.muted { "The " (summary.stages.len()) " stages are too many to show: these did something." }
+        }
+        @if states.len() <= DRAWN {
+            h2 { "Graph" }
+            figure { (dag::embedded(&Dag::of_run(&states))) (legend(&states)) }
+        }
         (gates(&states))
         (comparison(&states))
         (plots(&reports))
@@ -169,7 +179,7 @@ fn times(states: &[&StageState]) -> Markup {
 fn stages(summary: &RunSummary, reports: &Reports<'_>) -> Markup {
     let sentences: BTreeMap<&str, &ReportSummary> =
         reports.iter().map(|(stage, report)| (stage.state.name.as_str(), report)).collect();
-    let rows = summary.stages.iter().map(|stage| {
+    let rows = super::worth_telling(&summary.stages).take(MOST).map(|stage| {
         let state = &stage.state;
         let sentence = sentences.get(state.name.as_str()).and_then(|report| report.summary.clone());
         vec![

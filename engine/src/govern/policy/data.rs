@@ -85,9 +85,9 @@ fn stage(plan: &Plan, node: NodeIndex, reach: Reach) -> Value {
         "expect": planned.expectations.iter().map(|expression| expression.text.as_str()).collect::<Vec<_>>(),
         "approve": planned.stage.asks().as_ref().map(approve),
         "sources": planned.stage.sources().iter().map(SourceRef::name).collect::<Vec<_>>(),
-        "resources": planned.stage.resources(),
+        "resources": planned.operations.resources,
         "effect": planned.stage.effect(),
-        "timeout_seconds": planned.timeout.map(|timeout| timeout.as_secs()),
+        "timeout_seconds": planned.operations.timeout.map(|timeout| timeout.as_secs()),
     });
     if let (Value::Object(map), Reach::All) = (&mut value, reach) {
         let upstream = upstream(plan, node);

@@ -23,8 +23,11 @@ pub(super) fn variables(config: &CommandConfig, cx: &StageContext<'_>, room: &Ro
         ("TZ", "UTC".to_owned()),
         ("LANG", "C.UTF-8".to_owned()),
     ];
+    // What the engine leased for this stage and no other; without a lease there is nothing to tell.
+    let cards = std::env::var(crate::run::GPUS).ok().map(|cards| ("CUDA_VISIBLE_DEVICES", cards));
     let mut all: Vec<(String, String)> = fixed
         .into_iter()
+        .chain(cards)
         .filter(|(name, _)| !config.env.contains_key(*name))
         .map(|(name, value)| (name.to_owned(), value))
         .collect();

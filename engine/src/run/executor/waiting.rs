@@ -41,6 +41,7 @@ impl Executor {
                 asked = stop;
                 match stop {
                     Stop::Now => session::kill(process.pid),
+                    Stop::Firmly => session::terminate(process.pid),
                     Stop::Gently | Stop::No => session::ask_to_stop(process.pid),
                 }
             }
