@@ -15,6 +15,7 @@ pub mod journal;
 pub mod lock;
 pub mod machine;
 pub mod migrate;
+mod path_bytes;
 pub mod plan;
 mod program;
 pub mod project;

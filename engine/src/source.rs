@@ -52,8 +52,10 @@ pub struct ProgramRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceFile {
     /// Where it lies on this machine; never part of a key.
+    #[serde(with = "crate::path_bytes")]
     pub path: PathBuf,
-    /// Its name relative to the pattern's or the source's root; part of the key.
+    /// Its name relative to the pattern's or the source's root; part of the key. Bytes that are no text are characters for
+    /// private use here.
     pub name: String,
     /// Digest of its content.
     pub digest: Digest,

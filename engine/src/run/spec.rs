@@ -26,6 +26,7 @@ pub(crate) struct SpecInput {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Guarded {
     /// The file.
+    #[serde(with = "crate::path_bytes")]
     pub(crate) path: PathBuf,
     /// What it looked like when it was hashed.
     pub(crate) stamp: Stamp,

@@ -36,7 +36,8 @@ pub(crate) fn changed(guarded: &[Guarded]) -> Result<Vec<PathBuf>, StoreError> {
             Ok(_) | Err(_) => false,
         };
         if !same {
-            changed.push(file.path.clone());
+            // For people to read, and for journals that hold text.
+            changed.push(PathBuf::from(file.path.to_string_lossy().into_owned()));
         }
     }
     Ok(changed)

@@ -15,6 +15,7 @@ mod lease;
 mod logs;
 mod machine;
 mod materialise;
+mod pattern;
 mod quarantine;
 mod reservation;
 mod sources;

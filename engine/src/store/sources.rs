@@ -5,7 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     StatIndex, StoreError,
     cas::{Measured, measure},
-    files,
+    files, pattern,
 };
 use crate::{
     Digest, Locate, Located, SourceError, SourceRef, StageError, StageRegistry,
     lock::{LockFile, Pin},
+    path_bytes::text_of,
     project::Project,
     source::SourceFile,
 };
@@ -255,7 +256,7 @@ fn resolved(uri: &str, top: &Path, found: Measured, supply: Supply) -> ResolvedS
         .map(|(path, digest, bytes)| {
             let relative = path.strip_prefix(top).ok().filter(|rest| !rest.as_os_str().is_empty());
             let name = relative.unwrap_or_else(|| top.file_name().map_or(top, Path::new));
-            let name = name.to_string_lossy().into_owned();
+            let name = text_of(name.as_os_str().as_bytes());
             SourceFile { path, name, digest, bytes }
         })
         .collect();
@@ -324,41 +325,19 @@ fn below(folder: &Path, request: &SourceRequest<'_>) -> PathBuf {
 fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
     let paths = expand(pattern, base)?;
     let hashed = request.index.digests(&paths.values().collect::<Vec<_>>())?;
-    let files: Vec<SourceFile> =
-        paths.into_iter().zip(hashed).map(|((name, path), (digest, bytes))| SourceFile { path, name, digest, bytes }).collect();
+    let file =
+        |((name, path), (digest, bytes)): ((Vec<u8>, PathBuf), _)| SourceFile { path, name: text_of(&name), digest, bytes };
+    let files: Vec<SourceFile> = paths.into_iter().zip(hashed).map(file).collect();
     Ok(ResolvedSource { name: pattern.to_owned(), digest: source_digest(&files), files, supply: None })
 }
 
-/// Files that match a pattern by their name relative to the base, folders walked, sorted. None is an error.
-fn expand(pattern: &str, base: &Path) -> Result<BTreeMap<String, PathBuf>, StageError> {
-    // A plain path needs one look at the disk and not one at every folder above it.
-    let plain = base.join(pattern);
-    if !pattern.contains(['*', '?', '[']) && !pattern.contains("./") && plain.is_file() {
-        return Ok(BTreeMap::from([(name_below(&plain, base), plain)]));
-    }
-    // The folder's own name may hold characters that mean something in a pattern.
-    let folder = glob::Pattern::escape(&base.to_string_lossy());
-    let full = Path::new(&folder).join(pattern).to_string_lossy().into_owned();
-    let matches =
-        glob::glob(&full).map_err(|error| StageError::input(format!("cannot understand pattern {pattern:?}")).because(&error))?;
-    let mut found = BTreeMap::new();
-    for path in matches {
-        let path = path.map_err(|error| StageError::input(format!("cannot look for {pattern:?}")).because(&error))?;
-        if path.is_dir() {
-            let listing = super::tree::list(&path, super::tree::Links::Follow)?;
-            found.extend(listing.files.into_iter().map(|file| (name_below(&file, base), file)));
-        } else {
-            found.insert(name_below(&path, base), path);
-        }
-    }
+/// Files that match a pattern by their raw name relative to the base, folders walked, sorted. None is an error.
+fn expand(pattern: &str, base: &Path) -> Result<BTreeMap<Vec<u8>, PathBuf>, StageError> {
+    let found = pattern::find(pattern, base)
+        .map_err(|error| StageError::input(format!("cannot understand pattern {pattern:?}")).because(&error))??;
     if found.is_empty() {
-        return Err(
-            StageError::input(format!("no file matches {pattern:?}")).help(format!("paths are relative to {}", base.display()))
-        );
+        return Err(StageError::input(format!("no file matches {pattern:?}"))
+            .help(format!("paths are relative to the workflow file's folder, {}", base.display())));
     }
     Ok(found)
-}
-
-fn name_below(path: &Path, base: &Path) -> String {
-    path.strip_prefix(base).unwrap_or(path).to_string_lossy().into_owned()
 }

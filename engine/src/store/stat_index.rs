@@ -3,15 +3,21 @@
 //! An entry is trusted only if device, inode, size, modification, and change time are equal and the file had been quiet for a
 //! while when it was hashed. Stores through a memory map may show in the times only half a minute later, and clocks tick
 //! coarsely; a recently written file is simply hashed once more. The clock is the file system's own.
+//!
+//! On disk it is a sorted file of records, which is searched where it lies in memory, and a log of what was hashed since.
+
+mod record;
 
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::Write,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{PoisonError, RwLock},
 };
 
+use record::Known;
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, files};
@@ -22,6 +28,10 @@ const QUIET_NS: i128 = 40_000_000_000;
 const TRIES: usize = 3;
 /// More files than this are worth threads, known or not.
 const MANY: usize = 256;
+/// Records of the log that are read at every start before they are sorted into the file.
+const LONGEST_LOG: usize = 4_096;
+/// Records of files that nobody asked for are kept up to this number.
+const MOST: usize = 1_000_000;
 
 /// What identifies the state of a file without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +44,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Looks at a file, following links.
+    /// Looks at a file, following links. Anything but a file is refused: opening a pipe would wait for its writer.
     pub fn of(path: &Path) -> Result<Self, StoreError> {
         let metadata = path.metadata().map_err(StoreError::io("read", path))?;
+        if !metadata.is_file() {
+            return Err(StoreError::Unsupported { path: path.to_owned(), reason: "it is not a file" });
+        }
         let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
         Ok(Self {
             device: metadata.dev(),
@@ -50,13 +63,10 @@ impl Stamp {
     fn last_touched(&self) -> i128 {
         self.modified_ns.max(self.changed_ns)
     }
-}
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Known {
-    stamp: Stamp,
-    digest: Digest,
-    hashed_at: i128,
+    fn place(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
 }
 
 impl Known {
@@ -77,30 +87,35 @@ pub(crate) enum Quiet {
 /// The index of one project.
 #[derive(Debug)]
 pub struct StatIndex {
-    path: PathBuf,
+    folder: PathBuf,
     now: i128,
-    known: Mutex<Entries>,
-    /// Programs of the machine, looked at once.
+    /// Records of the file, by device and inode.
+    sorted: Vec<Known>,
+    /// Records of the log, which take precedence, and of what was hashed since.
+    recent: RwLock<Recent>,
+    /// Programs that were looked for before.
     pub(crate) programs: crate::program::Shelf,
 }
 
 #[derive(Debug, Default)]
-struct Entries {
-    entries: BTreeMap<(u64, u64), Known>,
-    changed: bool,
+struct Recent {
+    known: BTreeMap<(u64, u64), Known>,
+    /// Files that were hashed by this process.
+    fresh: BTreeSet<(u64, u64)>,
 }
 
 impl StatIndex {
-    /// Opens the index in a project's state folder. A damaged file counts as empty.
+    /// Opens the index in a project's state folder. What is damaged counts as absent.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         files::make_folder(folder)?;
-        let path = folder.join("stat.idx");
-        let list: Vec<Known> = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let entries = list.into_iter().map(|known| ((known.stamp.device, known.stamp.inode), known)).collect();
+        let sorted = fs::read(folder.join("stat.idx")).map(|bytes| record::parse_sorted(&bytes)).unwrap_or_default();
+        let log = fs::read(folder.join("stat.log")).map(|bytes| record::parse_log(&bytes)).unwrap_or_default();
+        let known = log.into_iter().map(|known| (known.stamp.place(), known)).collect();
         let clock = folder.join("clock");
         files::write_lightly(b"", &clock)?;
         let now = Stamp::of(&clock)?.modified_ns;
-        Ok(Self { path, now, known: Mutex::new(Entries { entries, changed: false }), programs: crate::program::Shelf::default() })
+        let recent = RwLock::new(Recent { known, fresh: BTreeSet::new() });
+        Ok(Self { folder: folder.to_owned(), now, sorted, recent, programs: crate::program::Shelf::default() })
     }
 
     /// The digest and size of a file.
@@ -125,7 +140,7 @@ impl StatIndex {
             return files::parallel(paths, |path| self.digest(path));
         }
         // A few that are known are looked at faster than threads are started for them.
-        let mut found = paths.iter().map(|path| self.known(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut found = paths.iter().map(|path| self.look(path)).collect::<Result<Vec<_>, _>>()?;
         let unknown: Vec<(usize, &PathBuf)> =
             paths.iter().copied().enumerate().filter(|(at, _)| found.get(*at) == Some(&None)).collect();
         let hashed = files::parallel(&unknown, |(_, path)| self.digest(path))?;
@@ -137,40 +152,64 @@ impl StatIndex {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn known(&self, path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
+    fn look(&self, path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
         let stamp = Stamp::of(path)?;
         Ok(self.trusted(&stamp).map(|digest| (digest, stamp.bytes)))
     }
 
+    fn known(&self, stamp: &Stamp) -> Option<Known> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).known.get(&stamp.place()).copied();
+        recent.or_else(|| {
+            let found = self.sorted.binary_search_by_key(&stamp.place(), |known| known.stamp.place()).ok()?;
+            self.sorted.get(found).copied()
+        })
+    }
+
     fn trusted(&self, stamp: &Stamp) -> Option<Digest> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entries.get(&(stamp.device, stamp.inode))?;
+        let entry = self.known(stamp)?;
         (entry.stamp == *stamp && entry.was_quiet()).then_some(entry.digest)
     }
 
     /// Whether a file that looks like `stamp` was hashed to `digest` in that very state.
     pub(crate) fn vouch(&self, stamp: &Stamp, digest: &Digest) -> Option<Quiet> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = known.entries.get(&(stamp.device, stamp.inode))?;
+        let entry = self.known(stamp)?;
         let quiet = if entry.was_quiet() { Quiet::Long } else { Quiet::NotYet };
         (entry.stamp == *stamp && entry.digest == *digest).then_some(quiet)
     }
 
     fn remember(&self, entry: Known) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.entries.insert((entry.stamp.device, entry.stamp.inode), entry);
-        known.changed = true;
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        recent.fresh.insert(entry.stamp.place());
+        recent.known.insert(entry.stamp.place(), entry);
     }
 
-    /// Writes the index if it changed.
+    /// Writes what was hashed since the index was opened: to the log, or, when that is long, all of it anew.
     pub fn save(&self) -> Result<(), StoreError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.changed {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        if recent.fresh.is_empty() {
             return Ok(());
         }
-        let list: Vec<&Known> = known.entries.values().collect();
-        let bytes = serde_json::to_vec(&list).map_err(|source| StoreError::Record { path: self.path.clone(), source })?;
-        files::write_atomic(&bytes, &self.path)
+        if recent.known.len() > LONGEST_LOG {
+            return self.merge(&recent);
+        }
+        let path = self.folder.join("stat.log");
+        let fresh = recent.fresh.iter().filter_map(|place| recent.known.get(place));
+        let bytes: Vec<u8> = fresh.flat_map(Known::logged).collect();
+        // One write: a run beside this one appends as well.
+        let append = || File::options().create(true).append(true).open(&path)?.write_all(&bytes);
+        append().map_err(StoreError::io("write", &path))
+    }
+
+    fn merge(&self, recent: &Recent) -> Result<(), StoreError> {
+        let mut all: BTreeMap<(u64, u64), Known> = recent.known.clone();
+        let room = MOST.saturating_sub(all.len());
+        for known in self.sorted.iter().take(room) {
+            all.entry(known.stamp.place()).or_insert(*known);
+        }
+        files::write_atomic(&record::render_sorted(all.values()), &self.folder.join("stat.idx"))?;
+        // What another run added meanwhile is hashed once more.
+        let log = self.folder.join("stat.log");
+        files::remove_all(&log).map_err(StoreError::io("remove", &log))
     }
 }
 
@@ -227,10 +266,44 @@ mod tests {
         assert_eq!(index.vouch(&Stamp::of(&file).unwrap(), &digest), None);
     }
 
+    /// What is hashed is remembered, in the log first and in the sorted file when that is long, and found again.
+    #[test]
+    fn many_files_are_found_again_wherever_they_are_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let files: Vec<PathBuf> = (0..LONGEST_LOG + 10).map(|index| folder.path().join(index.to_string())).collect();
+        for file in &files {
+            fs::write(file, file.to_str().unwrap()).unwrap();
+        }
+        for part in [&files[..3], &files[..], &files[..5]] {
+            let mut index = StatIndex::open(&state).unwrap();
+            index.now += QUIET_NS + 1_000_000_000;
+            for file in part {
+                assert_eq!(index.digest(file).unwrap().0, Digest::of(file.to_str().unwrap().as_bytes()));
+            }
+            index.save().unwrap();
+        }
+        let index = StatIndex::open(&state).unwrap();
+        assert_eq!((index.sorted.len(), index.recent.read().unwrap().known.len()), (files.len(), 0));
+        for file in &files {
+            assert_eq!(index.trusted(&Stamp::of(file).unwrap()), Some(Digest::of(file.to_str().unwrap().as_bytes())));
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let index = StatIndex::open(&folder.path().join("state")).unwrap();
+        assert!(matches!(index.digest(&pipe), Err(StoreError::Unsupported { .. })));
+    }
+
     #[test]
     fn a_damaged_index_counts_as_empty() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("stat.idx"), "[{\"sta").unwrap();
+        fs::write(folder.path().join("stat.idx"), "flow stat index 1\nsomething").unwrap();
+        fs::write(folder.path().join("stat.log"), "else").unwrap();
         let file = folder.path().join("data");
         fs::write(&file, "x").unwrap();
         assert_eq!(StatIndex::open(folder.path()).unwrap().digest(&file).unwrap(), (Digest::of(b"x"), 1));

@@ -196,7 +196,7 @@ fn walk(folder: &Path, (depth, links): (usize, Links), files: &mut Vec<PathBuf>)
 }
 
 /// Says when two names of a folder are one on a file system that ignores case.
-fn warn_of_folding<'a>(folder: &Path, names: impl Iterator<Item = &'a Vec<u8>>) {
+pub(crate) fn warn_of_folding<'a>(folder: &Path, names: impl Iterator<Item = &'a Vec<u8>>) {
     for (one, other) in folding(names) {
         let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
         tracing::warn!(folder = %folder.display(), %one, %other, "Two names differ only in case; some systems keep only one of them.");
