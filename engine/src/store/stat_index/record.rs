@@ -18,8 +18,12 @@ pub(super) struct Known {
 impl Known {
     fn write(&self, out: &mut Vec<u8>) {
         let Stamp { device, inode, bytes, modified_ns, changed_ns } = self.stamp;
-        [device, inode, bytes].iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-        [modified_ns, changed_ns, self.hashed_at].iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        for number in [device, inode, bytes] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [modified_ns, changed_ns, self.hashed_at] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
         out.extend_from_slice(self.digest.as_bytes());
     }
 
