@@ -64,6 +64,19 @@ fn role(arguments: &[&str]) -> RunnerProgram {
     }
 }
 
+/// This test binary in another role, in a process of its own.
+fn play(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    let program = role(arguments);
+    Command::new(program.program)
+        .args(program.arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 /// Toy stages and a resolver that copies `toy:PATH`.
 pub(crate) fn registry() -> StageRegistry {
     toys().with_resolver(Arc::new(Copier))
@@ -212,24 +225,12 @@ impl Lab {
     /// A new run, or the resumption of one, in a process of its own.
     pub(crate) fn engine(&self, resume: Option<RunId>, environment: &[(&str, &str)]) -> Child {
         let run = resume.map_or_else(|| "new".to_owned(), |run| run.to_string());
-        self.play(&[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run], environment)
+        play(&[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run], environment)
     }
 
     /// A collection that keeps nothing, in a process of its own.
     pub(crate) fn collector(&self, environment: &[(&str, &str)]) -> Child {
-        self.play(&[COLLECTOR, self.store.to_str().unwrap()], environment)
-    }
-
-    fn play(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
-        let program = role(arguments);
-        Command::new(program.program)
-            .args(program.arguments)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
+        play(&[COLLECTOR, self.store.to_str().unwrap()], environment)
     }
 
     /// Waits until a stage of the latest run is as wanted.
