@@ -1,5 +1,7 @@
 //! Who runs when, with what, for how long, and how often again: admission, order, retries, limits, and requests to stop.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 mod support;
 
 use std::{fs, process::Command, time::Duration};

@@ -10,6 +10,7 @@ use super::{detach, drive::Drive, policy, who};
 use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, progress::Detail};
 
 /// Run a workflow: what is cached is reused, what failed or changed is done again
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
