@@ -24,7 +24,7 @@ pub struct Expression {
 }
 
 /// Where an expression stands, which decides what it may name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Place {
     /// `if:` is asked before the stage: it knows `params` and `stages`.
     Condition,
@@ -89,6 +89,11 @@ impl Expression {
 
     /// Compiles one entry of `expect:`: a metric and a condition such as `>= 100`.
     pub fn compile_expectation(metric: &str, condition: &str) -> Result<Self, ExpressionError> {
+        Self::compile(&Self::expectation(metric, condition)?, Place::Expectation)
+    }
+
+    /// The text of one entry of `expect:` as an expression.
+    pub(crate) fn expectation(metric: &str, condition: &str) -> Result<String, ExpressionError> {
         const OPERATORS: [&str; 7] = ["==", "!=", "<=", ">=", "<", ">", "in "];
         let condition = condition.trim();
         if !OPERATORS.iter().any(|operator| condition.starts_with(operator)) {
@@ -99,7 +104,7 @@ impl Expression {
         }
         let subject =
             if is_identifier(metric) { format!("metrics.{metric}") } else { format!("metrics[{}]", Value::from(metric)) };
-        Self::compile(&format!("{subject} {condition}"), Place::Expectation)
+        Ok(format!("{subject} {condition}"))
     }
 
     /// The paths it names, such as `metrics.f1`, sorted.
@@ -155,6 +160,12 @@ impl Expression {
         EvaluationError { text: self.text.clone(), reason, help }
     }
 
+    /// What is said when a metric that it names was not measured. An expectation about nothing must not hold by chance.
+    pub(crate) fn unmeasured(&self, scope: &Scope<'_>) -> Option<EvaluationError> {
+        let mut metrics = self.names.iter().filter(|name| name.root == "metrics");
+        metrics.find(|name| scope.lookup(name).is_none()).map(|name| self.no_value(&name.to_string(), scope))
+    }
+
     fn explain(&self, error: Unanswered, scope: &Scope<'_>) -> EvaluationError {
         let error = match error {
             Unanswered::NotBoolean(error) => return error,
@@ -164,7 +175,10 @@ impl Expression {
             return self.no_answer(error.to_string(), None);
         };
         let missing = self.names.iter().find(|name| scope.lookup(name).is_none());
-        let path = missing.map_or_else(|| key.to_string(), ToString::to_string);
+        self.no_value(&missing.map_or_else(|| key.to_string(), ToString::to_string), scope)
+    }
+
+    fn no_value(&self, path: &str, scope: &Scope<'_>) -> EvaluationError {
         let known: Vec<_> = scope.metrics.keys().map(String::as_str).collect();
         let help = match known.as_slice() {
             [] => "the stage measured nothing".to_owned(),

@@ -29,6 +29,7 @@ pub mod settings;
 pub mod source;
 pub mod stage;
 pub mod store;
+mod strict;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;

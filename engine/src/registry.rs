@@ -10,6 +10,7 @@ use serde_path_to_error::Segment;
 use crate::{
     ArtifactKind, ArtifactViewer, Determinism, DynStage, SourceResolver, Stage,
     stage::{ConfigureFn, Configured, schema_of},
+    strict::Strict,
 };
 
 /// One registered kind.
@@ -96,7 +97,7 @@ impl StageRegistry {
 
 impl Kind {
     /// Parses a configuration of this kind. The error names the path inside `with:`.
-    pub fn configure(&self, with: Value) -> Result<Arc<dyn DynStage>, ConfigError> {
+    pub fn configure(&self, with: &Value) -> Result<Arc<dyn DynStage>, ConfigError> {
         (self.configure)(with)
     }
 }
@@ -122,8 +123,12 @@ pub enum PathStep {
 
 impl ConfigError {
     /// Parses a value and keeps the path of an error.
-    pub(crate) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Self> {
-        serde_path_to_error::deserialize(value).map_err(|error| {
+    pub(crate) fn parse<T: DeserializeOwned>(value: &Value) -> Result<T, Self> {
+        // Following the path costs a copy of every key, which a value without an error need not pay.
+        if let Ok(parsed) = T::deserialize(Strict(value)) {
+            return Ok(parsed);
+        }
+        serde_path_to_error::deserialize(Strict(value)).map_err(|error| {
             let path = error.path().iter().filter_map(PathStep::of).collect();
             Self { path, message: error.into_inner().to_string() }
         })
@@ -131,6 +136,10 @@ impl ConfigError {
 }
 
 impl PathStep {
+    pub(crate) fn key(name: &str) -> Self {
+        Self::Key(name.to_owned())
+    }
+
     fn of(segment: &Segment) -> Option<Self> {
         match segment {
             Segment::Seq { index } => Some(Self::Index(*index)),
@@ -142,7 +151,7 @@ impl PathStep {
     }
 }
 
-fn configure<S: Stage>(with: Value) -> Result<Arc<dyn DynStage>, ConfigError> {
+fn configure<S: Stage>(with: &Value) -> Result<Arc<dyn DynStage>, ConfigError> {
     let config: S::Config = ConfigError::parse(with)?;
     let configured =
         Configured::<S>::new(config).map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })?;

@@ -259,7 +259,7 @@ impl<S: Stage> DynStage for Configured<S> {
 }
 
 /// Parses `with:` of one kind; kept by the registry.
-pub(crate) type ConfigureFn = fn(Value) -> Result<std::sync::Arc<dyn DynStage>, crate::registry::ConfigError>;
+pub(crate) type ConfigureFn = fn(&Value) -> Result<std::sync::Arc<dyn DynStage>, crate::registry::ConfigError>;
 
 /// Returns the JSON schema of a stage's configuration.
 pub(crate) fn schema_of<S: Stage>(generator: &mut schemars::SchemaGenerator) -> Schema {

@@ -10,11 +10,14 @@ use flow_engine::{
     testing::toys,
 };
 
-/// Files whose first line cannot hold the comment that says what to expect.
-const WITHOUT_COMMENT: [(&str, &str); 3] = [
-    ("empty.yaml", "flow::workflow::empty"),
-    ("only-comment.yaml", "flow::workflow::empty"),
-    ("not-utf8.yaml", "flow::workflow::encoding"),
+/// Files that cannot hold a comment that says what to expect: code and line.
+const WITHOUT_COMMENT: [(&str, &str, u64); 6] = [
+    ("empty.yaml", "flow::workflow::empty", 1),
+    ("encoding-latin1.yaml", "flow::workflow::encoding", 2),
+    ("encoding-nul.yaml", "flow::workflow::syntax", 2),
+    ("encoding-utf16.yaml", "flow::workflow::encoding", 1),
+    ("not-utf8.yaml", "flow::workflow::encoding", 2),
+    ("only-comment.yaml", "flow::workflow::empty", 1),
 ];
 
 fn folder() -> PathBuf {
@@ -32,17 +35,40 @@ fn load(file: &Path, params: &[(&str, &str)], only: &[&str]) -> Result<Plan, Pla
     Plan::load(&PlanRequest { project: &project, registry: &toys(), params: &params, only: &only, limit: None, profile: None })
 }
 
-fn expected(file: &Path) -> Vec<String> {
+/// What a file says of itself: `#! CODE, CODE` at the end of a line, or `# expect: CODE@LINE, CODE` in its first line where a
+/// comment cannot stand, without a line where the problem is not in this file.
+fn expected(file: &Path) -> Vec<(String, Option<u64>)> {
     let name = file.file_name().unwrap().to_str().unwrap();
-    if let Some((_, code)) = WITHOUT_COMMENT.iter().find(|(known, _)| *known == name) {
-        return vec![(*code).to_owned()];
+    if let Some((_, code, line)) = WITHOUT_COMMENT.iter().find(|(known, ..)| *known == name) {
+        return vec![((*code).to_owned(), Some(*line))];
     }
     let text = std::fs::read_to_string(file).unwrap();
-    let comment = text.lines().next().and_then(|line| line.strip_prefix("# expect: "));
-    let mut codes: Vec<_> =
-        comment.unwrap_or_else(|| panic!("{name} does not say what to expect")).split(", ").map(str::to_owned).collect();
-    codes.sort();
-    codes
+    let mut expected = Vec::new();
+    for code in
+        text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).into_iter().flat_map(|codes| codes.split(", "))
+    {
+        let (code, line) = code.split_once('@').map_or((code, None), |(code, line)| (code, Some(line.parse().unwrap())));
+        expected.push((code.to_owned(), line));
+    }
+    for (line, codes) in (1..).zip(text.lines()).filter_map(|(line, text)| Some((line, text.split_once("#! ")?.1))) {
+        expected.extend(codes.split(", ").map(|code| (code.to_owned(), Some(line))));
+    }
+    assert!(!expected.is_empty(), "{name} does not say what to expect");
+    expected.sort();
+    expected
+}
+
+/// Codes and lines of the problems in a file; no lines for those in others.
+fn told(file: &Path, errors: &PlanErrors) -> Vec<(String, Option<u64>)> {
+    let json = serde_json::to_value(errors).unwrap();
+    let here = file.display().to_string();
+    let one = |problem: &serde_json::Value| {
+        let line = problem["line"].as_u64().filter(|_| problem["file"] == here.as_str());
+        (problem["code"].as_str().unwrap().to_owned(), line)
+    };
+    let mut told: Vec<_> = json.as_array().unwrap().iter().map(one).collect();
+    told.sort();
+    told
 }
 
 fn files() -> Vec<PathBuf> {
@@ -55,15 +81,18 @@ fn files() -> Vec<PathBuf> {
 #[test]
 fn every_malformed_file_tells_exactly_its_problems() {
     let files = files();
-    assert!(files.len() >= 50, "only {} files", files.len());
+    assert!(files.len() >= 300, "only {} files", files.len());
     let mut wrong = Vec::new();
     for file in &files {
-        let errors = load(file, &[], &[]).expect_err(&file.display().to_string());
-        let mut codes: Vec<_> = errors.problems().iter().map(|problem| problem.code.to_owned()).collect();
-        codes.sort();
-        if codes != expected(file) {
-            let texts: Vec<_> = errors.problems().iter().map(|problem| format!("  {} {problem}", problem.code)).collect();
-            wrong.push(format!("{}:\n{}", file.file_name().unwrap().display(), texts.join("\n")));
+        let Err(errors) = load(file, &[], &[]) else {
+            wrong.push(format!("{}: no problem at all", file.file_name().unwrap().display()));
+            continue;
+        };
+        let (told, expected) = (told(file, &errors), expected(file));
+        if told != expected {
+            let texts: Vec<_> = errors.problems().iter().map(|problem| format!("  {problem}; {}", problem.help)).collect();
+            let name = file.file_name().unwrap().display();
+            wrong.push(format!("{name}:\n  told {told:?}\n  not  {expected:?}\n{}", texts.join("\n")));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -230,10 +230,10 @@ fn a_stage_is_restored_from_its_recorded_configuration() {
     );
     for name in ["a", "c"] {
         let stage = &plan.graph[plan.find(name).unwrap()].stage;
-        let restored = restore_stage(&toys(), stage.kind(), stage.config().clone()).unwrap();
+        let restored = restore_stage(&toys(), stage.kind(), stage.config()).unwrap();
         assert_eq!((restored.config(), restored.ports()), (stage.config(), stage.ports()));
     }
-    assert!(restore_stage(&toys(), "no/such", json!({})).is_err());
+    assert!(restore_stage(&toys(), "no/such", &json!({})).is_err());
 }
 
 #[test]

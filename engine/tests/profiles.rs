@@ -99,9 +99,35 @@ flow: 1
 hooks:
   failed: []
   failure: [{notify: 'mail:a@example.org'}, {notify: 'webhook:https://x', rnu: [a]}, {run: [a, '${secrets.X}']}]
+  success: [{notify: 'webhook:https://${params.host}'}]
 stages: {a: {uses: toy/emit@1}}
 ";
     let codes: Vec<_> = Folder::of(broken).problems(None).into_iter().map(|(code, _)| code).collect();
-    assert_eq!(codes.iter().filter(|code| **code == "flow::workflow::unknown_field").count(), 1, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == "flow::workflow::unknown_field").count(), 2, "{codes:?}");
     assert_eq!(codes.iter().filter(|code| **code == "flow::workflow::invalid_value").count(), 2, "{codes:?}");
+    assert!(codes.contains(&"flow::workflow::unknown_param"), "{codes:?}");
+}
+
+#[test]
+fn a_check_looks_at_every_profile_and_for_the_files() {
+    let folder = Folder::of(
+        "
+flow: 1
+params: {folder: {type: string, default: data}}
+profiles: {good: {params: {folder: data}}, bad: {params: {folder: nowhere}, set: {a.with.txet: x}}}
+stages:
+  a: {uses: toy/emit@1, with: {files: '${params.folder}/*.txt'}}
+  b: {uses: cmd@1, code: [tools], run: [sh, tools/x.sh], out: {o: {path: o}}}
+",
+    );
+    folder.write("data/a.txt", "a");
+    assert_eq!(folder.check(), [("flow::plan::missing_file", "no file matches \"tools\"".to_owned())]);
+    folder.write("tools/x.sh", "");
+    let found: Vec<_> = folder.check();
+    let expected = [
+        ("flow::workflow::unknown_field", "unknown key `txet` (with profile `bad`)"),
+        ("flow::plan::missing_file", "no file matches \"nowhere/*.txt\" (with profile `bad`)"),
+    ];
+    assert_eq!(found, expected.map(|(code, message)| (code, message.to_owned())));
+    assert!(folder.ask(&[], &[], Some("good")).is_ok());
 }

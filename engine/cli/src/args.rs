@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use flow_engine::{
-    plan::{Plan, PlanRequest},
+    plan::{Plan, PlanErrors, PlanRequest},
     project::Project,
 };
 
@@ -40,7 +40,7 @@ pub(crate) struct WorkflowArgs {
     /// Set a parameter of the workflow
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     pub(crate) params: Vec<(String, String)>,
-    /// Look only at this stage and what it needs; may be repeated
+    /// Look only at this stage and what it needs, such as clean, 'clean@fr' or 'clean@*'; may be repeated
     #[arg(long, value_name = "STAGE")]
     pub(crate) only: Vec<String>,
     /// Use this profile of the workflow
@@ -54,8 +54,18 @@ pub(crate) struct WorkflowArgs {
 impl WorkflowArgs {
     /// Checks the workflow and plans it.
     pub(crate) fn load(&self, shell: &Shell) -> Result<(Project, Plan), CliError> {
+        self.plan(shell, Plan::load)
+    }
+
+    /// The same, with every profile, and with a look at the files it names.
+    pub(crate) fn check(&self, shell: &Shell) -> Result<(Project, Plan), CliError> {
+        self.plan(shell, Plan::check)
+    }
+
+    fn plan(&self, shell: &Shell, read: Read) -> Result<(Project, Plan), CliError> {
+        self.refuse_stage()?;
         let project = Project::locate(&self.file, &environment)?;
-        let plan = Plan::load(&PlanRequest {
+        let plan = read(&PlanRequest {
             project: &project,
             registry: &shell.registry,
             params: &self.params,
@@ -66,6 +76,21 @@ impl WorkflowArgs {
         Ok((project, plan))
     }
 }
+
+impl WorkflowArgs {
+    /// The name of a stage in the place of the file is a slip that is worth a sentence.
+    fn refuse_stage(&self) -> Result<(), CliError> {
+        let text = self.file.to_string_lossy();
+        if text.contains(['/', '.']) || self.file.exists() {
+            return Ok(());
+        }
+        let help = format!("to look at one stage of workflow.yaml, write `--only '{text}'`");
+        Err(CliError::usage(format!("there is no workflow file {text}"), help))
+    }
+}
+
+/// How a workflow is read.
+type Read = fn(&PlanRequest<'_>) -> Result<Plan, PlanErrors>;
 
 fn parameter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -65,7 +65,7 @@ pub(crate) fn port(port: &Port) -> String {
 /// Makes up a configuration: none at all, else one value for every required field.
 fn ports(kind: &Kind, root: &Value, definitions: &Definitions) -> Option<Ports> {
     let guesses = [Value::Object(Map::new()), definitions.sample(root, 0)];
-    guesses.into_iter().find_map(|config| kind.configure(config).ok()).map(|stage| stage.ports())
+    guesses.into_iter().find_map(|config| kind.configure(&config).ok()).map(|stage| stage.ports())
 }
 
 /// The shared parts of a schema by name.

@@ -1,18 +1,21 @@
 //! `in:` and `needs:`: from `stage.port` to the stage that writes it, with every port's kind checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     configure::Configured,
     expand::{Expansion, Target},
+    names::{Lookup, gathers},
 };
 use crate::{
     ArtifactKind,
     registry::PathStep,
     stage::{Arity, Port},
-    workflow::{Problems, StageDocument, suggest},
+    workflow::{LoadedStage, Problems, StageDocument, suggest},
 };
 
+/// Outputs that all stages of a plan read together, at most.
+const CONNECTIONS: usize = 2_000_000;
 /// Hops through component ports that a reference may take; more is a circle.
 const HOPS: usize = 64;
 
@@ -23,16 +26,18 @@ pub(super) type Output = (usize, String);
 #[derive(Debug, Default)]
 pub(super) struct Bound {
     /// Bound ports, sorted.
-    pub(super) inputs: BTreeMap<String, Vec<Output>>,
+    pub(super) inputs: Vec<(String, Vec<Output>)>,
     /// Members that must have finished first.
     pub(super) needs: BTreeSet<usize>,
 }
 
 /// Checks and binds the members of an expansion.
 pub(super) struct Binding<'a> {
-    pub(super) expansion: &'a Expansion,
-    pub(super) configured: &'a [Option<Configured>],
-    pub(super) problems: &'a mut Problems,
+    expansion: &'a Expansion,
+    configured: &'a [Option<Configured>],
+    problems: &'a mut Problems,
+    /// Outputs that are bound so far.
+    connections: usize,
 }
 
 /// What a reference leads to.
@@ -49,28 +54,51 @@ enum Found {
 
 type At = (usize, usize);
 
-impl Binding<'_> {
+impl Bound {
+    /// The outputs of all ports.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &Output> {
+        self.inputs.iter().flat_map(|(_, outputs)| outputs)
+    }
+}
+
+impl<'a> Binding<'a> {
+    pub(super) fn new(expansion: &'a Expansion, configured: &'a [Option<Configured>], problems: &'a mut Problems) -> Self {
+        Self { expansion, configured, problems, connections: 0 }
+    }
+
     pub(super) fn all(&mut self) -> Vec<Bound> {
         let expansion = self.expansion;
         for scope in 0..expansion.scopes.len() {
             self.component(scope);
         }
         let places: Vec<(usize, At)> = expansion.members.iter().map(|member| (member.scope, member.index)).enumerate().collect();
-        places.into_iter().map(|(member, at)| self.member(member, at)).collect()
+        places
+            .into_iter()
+            .map(|(member, at)| if self.problems.are_enough() { Bound::default() } else { self.member(member, at) })
+            .collect()
     }
 
     fn member(&mut self, member: usize, at: At) -> Bound {
         let mut bound = Bound::default();
-        let Some(document) = self.expansion.stage(at.0, at.1).and_then(|stage| stage.document.as_ref()) else { return bound };
-        let ports = self.configured.get(member).and_then(Option::as_ref).map(|configured| configured.stage.ports());
-        let known = ports.as_ref().map(|ports| ports.inputs.as_slice());
-        bound.inputs = self.inputs(at, document, known);
+        let expansion = self.expansion;
+        let Some((stage, document)) = expansion.stage(at.0, at.1).and_then(|stage| Some((stage, stage.document.as_ref()?)))
+        else {
+            return bound;
+        };
+        let configured = self.configured;
+        let ports = configured.get(member).and_then(Option::as_ref).map(|configured| configured.ports.inputs.as_slice());
+        bound.inputs = self.inputs(at, (stage, document), ports);
         bound.needs = self.needs(at, document);
         bound
     }
 
-    fn inputs(&mut self, at: At, document: &StageDocument, known: Option<&[Port]>) -> BTreeMap<String, Vec<Output>> {
-        let mut bound = BTreeMap::new();
+    fn inputs(
+        &mut self,
+        at: At,
+        (stage, document): (&LoadedStage, &StageDocument),
+        known: Option<&[Port]>,
+    ) -> Vec<(String, Vec<Output>)> {
+        let mut bound = Vec::new();
         for (name, binding) in &document.inputs {
             let port = known.and_then(|ports| ports.iter().find(|port| port.name == *name));
             if let (None, Some(ports)) = (port, known) {
@@ -80,12 +108,13 @@ impl Binding<'_> {
             }
             let outputs = self.outputs_of(at, (name, &binding.from), port);
             if !outputs.is_empty() {
-                bound.insert(name.clone(), outputs);
+                bound.push((name.clone(), outputs));
             }
         }
         for port in known.into_iter().flatten() {
             let missing = port.arity != Arity::Optional && !document.inputs.contains_key(&port.name);
-            if missing {
+            // An input that could not be read is told where it is written.
+            if missing && !stage.has_gap("in") {
                 let message = format!("input `{}` of `{}` is not bound", port.name, document.uses);
                 let help = format!("add `in: {{{}: STAGE.PORT}}` with an output of kind {}", port.name, name_of(port.kind));
                 self.add(at, &["in"], ("flow::plan::missing_input", message, help));
@@ -100,16 +129,26 @@ impl Binding<'_> {
             let help = "name a `stage.port`, or remove the key".to_owned();
             self.add(at, &["in", name], ("flow::plan::missing_input", format!("input `{name}` is an empty list"), help));
         }
-        if references.len() > 1 && port.is_some_and(|port| port.arity != Arity::Many) {
+        let takes_one = port.is_some_and(|port| port.arity != Arity::Many);
+        if references.len() > 1 && takes_one {
             let help = "bind one `stage.port`".to_owned();
             self.add(at, &["in", name], ("flow::plan::arity", format!("input `{name}` takes one artifact and not a list"), help));
         }
         let mut outputs = Vec::new();
         for (index, reference) in references.iter().enumerate() {
             let texts = match self.resolve(at.0, reference, HOPS) {
+                Found::Outputs(found, _) if takes_one && (found.len() > 1 || gathers(reference)) => {
+                    let message = format!("input `{name}` takes one artifact, and `{reference}` gathers several");
+                    let one = found.first().map_or("", |(member, _)| self.name_of(*member));
+                    Some((
+                        "flow::plan::arity",
+                        message,
+                        format!("bind one of them, such as `{one}`, or join them in a stage before"),
+                    ))
+                }
                 Found::Outputs(found, declared) => {
                     let wrong = port.and_then(|port| self.wrong_kind(at.0, (reference, &found, declared), port.kind));
-                    outputs.extend(found);
+                    self.connect(at, found, &mut outputs);
                     wrong
                 }
                 Found::Unbound if port.is_some_and(|port| port.arity != Arity::Optional) && references.len() == 1 => {
@@ -126,6 +165,23 @@ impl Binding<'_> {
             }
         }
         outputs
+    }
+
+    /// Binds outputs, as long as all stages together do not read too many.
+    fn connect(&mut self, at: At, found: Vec<Output>, outputs: &mut Vec<Output>) {
+        let before = self.connections;
+        self.connections += found.len();
+        if self.connections <= CONNECTIONS {
+            outputs.extend(found);
+        } else if before <= CONNECTIONS {
+            let message = format!("the stages read more than {CONNECTIONS} outputs together");
+            let help = "gather once, in a stage that the others read from".to_owned();
+            self.add(at, &["in"], ("flow::plan::too_many", message, help));
+        }
+    }
+
+    fn name_of(&self, member: usize) -> &str {
+        self.expansion.members.get(member).map_or("", |member| member.name.as_str())
     }
 
     /// The path of one reference, which is a scalar or an item of a list.
@@ -155,23 +211,23 @@ impl Binding<'_> {
     }
 
     fn kind_of(&self, member: usize, port: &str) -> Option<ArtifactKind> {
-        let ports = self.configured.get(member)?.as_ref()?.stage.ports();
+        let ports = &self.configured.get(member)?.as_ref()?.ports;
         ports.outputs.iter().find(|output| output.name == port).map(|output| output.kind)
     }
 
     /// Outputs of a file's own stages that carry a kind.
     fn fitting(&self, scope: usize, kind: ArtifactKind) -> String {
-        let targets = self.expansion.scopes.get(scope).map(|scope| &scope.targets);
-        let outputs = targets.into_iter().flatten().filter_map(|(name, target)| match target {
-            Target::Stage(member) => Some((name, self.configured.get(*member)?.as_ref()?.stage.ports().outputs)),
-            Target::Component(_) | Target::Broken => None,
-        });
+        let own = self.expansion.scopes.get(scope);
+        let outputs =
+            own.into_iter().flat_map(|own| own.loaded.stages.iter().zip(&own.targets)).filter_map(
+                |(stage, target)| match target {
+                    Target::Stage(member) => Some((&stage.name, &self.configured.get(*member)?.as_ref()?.ports.outputs)),
+                    Target::Component(_) | Target::Broken => None,
+                },
+            );
         let fitting = outputs.flat_map(|(name, ports)| {
-            ports
-                .into_iter()
-                .filter(|port| port.kind == kind)
-                .map(move |port| format!("{name}.{}", port.name))
-                .collect::<Vec<_>>()
+            let of_kind = ports.iter().filter(|port| port.kind == kind);
+            of_kind.map(|port| format!("{name}.{}", port.name)).collect::<Vec<_>>()
         });
         let fitting: Vec<String> = fitting.take(6).collect();
         match fitting.as_slice() {
@@ -181,7 +237,9 @@ impl Binding<'_> {
     }
 
     fn resolve(&self, scope: usize, reference: &str, hops: usize) -> Found {
-        let Some((stage, port)) = reference.split_once('.').filter(|(stage, port)| !stage.is_empty() && !port.is_empty()) else {
+        // The key of an instance may hold dots.
+        let split = if reference.contains('@') { reference.rsplit_once('.') } else { reference.split_once('.') };
+        let Some((stage, port)) = split.filter(|(stage, port)| !stage.is_empty() && !port.is_empty()) else {
             let help = "write `stage.port`, such as `clean.rows`".to_owned();
             return Found::Nothing("flow::plan::reference", format!("`{reference}` is not a `stage.port`"), help);
         };
@@ -193,21 +251,42 @@ impl Binding<'_> {
             return self.component_input(scope, port, hops);
         }
         let Some(own) = self.expansion.scopes.get(scope) else { return Found::Broken };
-        match own.targets.get(stage) {
-            Some(Target::Stage(member)) => self.stage_output(*member, (stage, port)),
-            Some(Target::Component(inner)) => self.component_output(*inner, (stage, port), hops),
-            Some(Target::Broken) => Found::Broken,
-            None => {
-                let help = suggest::help(stage, "stages", own.targets.keys().map(String::as_str));
-                Found::Nothing("flow::plan::unknown_stage", format!("unknown stage `{stage}`"), help)
+        match own.lookup(stage) {
+            Lookup::One(target) => self.output(target, (stage, port), hops),
+            Lookup::Many(targets) => {
+                let mut all = (Vec::new(), None);
+                for target in targets {
+                    match self.output(target, (stage, port), hops) {
+                        Found::Outputs(found, declared) => {
+                            all.0.extend(found);
+                            all.1 = declared;
+                        }
+                        other => return other,
+                    }
+                }
+                Found::Outputs(all.0, all.1)
             }
+            Lookup::Broken => Found::Broken,
+            Lookup::Whole(_) => {
+                let message = format!("stage `{stage}` has several instances");
+                Found::Nothing("flow::plan::reference", message, own.whole_help(stage))
+            }
+            Lookup::Nothing(message, help) => Found::Nothing("flow::plan::unknown_stage", message, help),
+        }
+    }
+
+    fn output(&self, target: Target, name: (&str, &str), hops: usize) -> Found {
+        match target {
+            Target::Stage(member) => self.stage_output(member, name),
+            Target::Component(inner) => self.component_output(inner, name, hops),
+            Target::Broken => Found::Broken,
         }
     }
 
     fn stage_output(&self, member: usize, name: (&str, &str)) -> Found {
         let (stage, port) = name;
         let Some(Some(configured)) = self.configured.get(member) else { return Found::Broken };
-        let outputs = configured.stage.ports().outputs;
+        let outputs = &configured.ports.outputs;
         if outputs.iter().any(|output| output.name == port) {
             return Found::Outputs(vec![(member, port.to_owned())], None);
         }
@@ -217,9 +296,12 @@ impl Binding<'_> {
 
     fn component_output(&self, inner: usize, name: (&str, &str), hops: usize) -> Found {
         let (stage, port) = name;
-        let document = self.expansion.scopes.get(inner).and_then(|scope| scope.loaded.document.as_ref());
-        let Some(document) = document else { return Found::Broken };
+        let Some(own) = self.expansion.scopes.get(inner) else { return Found::Broken };
+        let Some(document) = own.loaded.document.as_ref() else { return Found::Broken };
         let Some(output) = document.outputs.get(port) else {
+            if own.loaded.gaps.contains("outputs") {
+                return Found::Broken;
+            }
             let help = suggest::help(port, "outputs", document.outputs.keys().map(String::as_str));
             return Found::Nothing("flow::plan::unknown_port", format!("component `{stage}` has no output `{port}`"), help);
         };
@@ -235,6 +317,9 @@ impl Binding<'_> {
         let Some(own) = self.expansion.scopes.get(scope) else { return Found::Broken };
         let Some(document) = own.loaded.document.as_ref() else { return Found::Broken };
         let Some(input) = document.inputs.get(port) else {
+            if own.loaded.gaps.contains("inputs") {
+                return Found::Broken;
+            }
             let help = suggest::help(port, "inputs", document.inputs.keys().map(String::as_str));
             return Found::Nothing("flow::plan::unknown_port", format!("this file declares no input `{port}`"), help);
         };
@@ -273,12 +358,16 @@ impl Binding<'_> {
     fn add_needs(&mut self, at: At, document: &StageDocument, members: &mut BTreeSet<usize>) {
         let Some(scope) = self.expansion.scopes.get(at.0) else { return };
         for name in &document.needs.0 {
-            if let Some(target) = scope.targets.get(name) {
-                members.extend(self.expansion.members_of(*target));
-                continue;
+            match scope.lookup(name) {
+                Lookup::One(target) => members.extend(self.expansion.members_of(target)),
+                Lookup::Many(targets) | Lookup::Whole(targets) => {
+                    members.extend(targets.into_iter().flat_map(|target| self.expansion.members_of(target)));
+                }
+                Lookup::Broken => {}
+                Lookup::Nothing(message, help) => {
+                    self.add(at, &["needs"], ("flow::plan::unknown_stage", format!("{message} in `needs:`"), help));
+                }
             }
-            let help = suggest::help(name, "stages", scope.targets.keys().map(String::as_str));
-            self.add(at, &["needs"], ("flow::plan::unknown_stage", format!("unknown stage `{name}` in `needs:`"), help));
         }
     }
 
@@ -318,7 +407,8 @@ impl Binding<'_> {
     fn component_use(&mut self, scope: usize, at: At) {
         let inputs =
             self.expansion.scopes.get(scope).and_then(|scope| scope.loaded.document.as_ref()).map(|document| &document.inputs);
-        let using = self.expansion.stage(at.0, at.1).and_then(|stage| stage.document.as_ref());
+        let stage = self.expansion.stage(at.0, at.1);
+        let using = stage.and_then(|stage| Some((stage, stage.document.as_ref()?)));
         let (Some(inputs), Some(using)) = (inputs, using) else { return };
         let arity = |optional| if optional { Arity::Optional } else { Arity::Many };
         let ports: Vec<Port> = inputs

@@ -9,15 +9,16 @@ use super::{
     expand::Expansion,
 };
 use crate::{
-    DynStage, StageRegistry,
+    DynStage, Ports, StageRegistry,
     registry::{Kind, PathStep},
-    workflow::{Problems, StageDocument, Telling, every_error, suggest},
+    workflow::{LoadedStage, Problems, StageDocument, Telling, every_other_error, suggest, unknown_field},
 };
 
 /// A stage with its parsed configuration and its own seed, if it states one.
 #[derive(Clone)]
 pub(super) struct Configured {
     pub(super) stage: Arc<dyn DynStage>,
+    pub(super) ports: Ports,
     pub(super) seed: Option<u64>,
 }
 
@@ -32,33 +33,22 @@ pub(super) struct Configuring<'a> {
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     at: (usize, usize),
+    stage: &'a LoadedStage,
     document: &'a StageDocument,
 }
 
 impl Configuring<'_> {
     /// The configured stage of every member; none where a problem was told.
     pub(super) fn all(&mut self) -> Vec<Option<Configured>> {
-        self.check_rests();
         let expansion = self.expansion;
         let one = |(scope, index): (usize, usize)| {
-            let document = expansion.stage(scope, index)?.document.as_ref()?;
-            self.stage(Subject { at: (scope, index), document })
+            if self.problems.are_enough() {
+                return None;
+            }
+            let stage = expansion.stage(scope, index).filter(|stage| !stage.has_gap("uses"))?;
+            self.stage(Subject { at: (scope, index), stage, document: stage.document.as_ref()? })
         };
         expansion.members.iter().map(|member| (member.scope, member.index)).map(one).collect()
-    }
-
-    /// Tells what is wrong with the options of stages that have another problem already.
-    fn check_rests(&mut self) {
-        let expansion = self.expansion;
-        for (scope, file) in expansion.scopes.iter().enumerate() {
-            for (index, stage) in file.loaded.stages.iter().enumerate() {
-                let built_in =
-                    |document: &&StageDocument| !document.uses.starts_with(command::KIND) && document.uses.contains('@');
-                if let Some(document) = stage.rest.as_ref().filter(built_in) {
-                    self.stage(Subject { at: (scope, index), document });
-                }
-            }
-        }
     }
 
     fn stage(&mut self, subject: Subject<'_>) -> Option<Configured> {
@@ -95,20 +85,26 @@ impl Configuring<'_> {
 
     fn built_in(&mut self, subject: Subject<'_>, kind: &Kind) -> Option<Configured> {
         let mut with: Map<String, Value> = subject.document.with.clone().into_iter().flatten().collect();
-        let seed = match with.shift_remove("seed") {
+        let holes = subject.stage.holes_below("with");
+        let seed = match with.shift_remove("seed").filter(|_| !holes.contains(&vec![PathStep::key("seed")])) {
             Some(value) => Some(self.seed(subject, &value)?),
             None => None,
         };
-        let node = self.expansion.scopes.get(subject.at.0).and_then(|scope| scope.loaded.stage_node(subject.at.1));
-        let with_node = node.and_then(|node| node.get("with"));
-        let whole = self.expansion.problem(subject.at, &[PathStep::Key("with".to_owned())], ("", String::new(), String::new()));
-        match every_error(Value::Object(with), |value| kind.configure(value)) {
-            Ok(stage) => Some(Configured { stage, seed }),
+        // Without its `with:` nothing can be said about what is missing there.
+        let untold = subject.stage.has_gap("with") && subject.document.with.is_none();
+        match every_other_error((&Value::Object(with), holes), |value| kind.configure(value)) {
+            Ok(stage) => Some(Configured { ports: stage.ports(), stage, seed }),
+            Err(_) if untold => None,
             Err(partial) => {
                 let reference = format!("`flow stages {}` shows every option", kind.name);
-                let telling = Telling { file: &whole.file, node: with_node, whole: whole.span, reference: &reference };
+                let node = self.expansion.scopes.get(subject.at.0).and_then(|scope| scope.loaded.stage_node(subject.at.1));
+                let whole = self.expansion.problem(subject.at, &[PathStep::key("with")], ("", String::new(), String::new()));
+                let with = node.and_then(|node| node.get("with"));
+                let telling = Telling { file: &whole.file, node: with, whole: whole.span, reference: &reference };
                 telling.tell(&partial.errors, self.problems);
-                None
+                // Without keys that nobody knows it is the stage that was meant, so its ports can be checked.
+                let known = partial.errors.iter().all(|error| unknown_field(&error.message).is_some());
+                partial.rest.filter(|_| known).map(|stage| Configured { ports: stage.ports(), stage, seed })
             }
         }
     }
@@ -128,9 +124,9 @@ impl Configuring<'_> {
         let root = self.expansion.scopes.first()?;
         let relative = command::relative_folder(&root.folder, &scope.folder);
         match command::build(subject.document, &CommandSite { folder: &scope.folder, relative }) {
-            Ok(stage) => Some(Configured { stage: Arc::new(stage), seed: None }),
+            Ok(stage) => Some(Configured { ports: stage.ports(), stage: Arc::new(stage), seed: None }),
             Err(findings) => {
-                for finding in findings {
+                for finding in findings.into_iter().filter(|finding| !follows(subject.stage, &finding.path)) {
                     let texts = (finding.code, finding.message, finding.help);
                     self.problems.add(self.expansion.problem(subject.at, &finding.path, texts));
                 }
@@ -155,4 +151,10 @@ impl Configuring<'_> {
         let path: Vec<_> = path.iter().map(|step| PathStep::Key((*step).to_owned())).collect();
         self.problems.add(self.expansion.problem(subject.at, &path, texts));
     }
+}
+
+/// Whether what is found at a place of a command may only follow from a problem that is told already.
+fn follows(stage: &LoadedStage, path: &[PathStep]) -> bool {
+    let Some(PathStep::Key(key)) = path.first() else { return false };
+    stage.has_gap(key) || (key == "run" && ["in", "out", "code"].iter().any(|other| stage.has_gap(other)))
 }

@@ -19,6 +19,11 @@ impl PlanErrors {
         Self { problems }
     }
 
+    /// The problems themselves, in the order of the text.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
     /// The problems in the order of the text.
     pub fn problems(&self) -> &[Problem] {
         &self.problems

@@ -14,11 +14,15 @@ use crate::{
     component::{Components, SCHEME},
     project::Project,
     registry::PathStep,
-    workflow::{Defaults, Given, GivenValue, Loaded, LoadedStage, Loading, Problem, Problems, Span, StageDocument, load},
+    workflow::{
+        Defaults, Given, GivenValue, Loaded, LoadedStage, Loading, Opened, Problem, Problems, Span, StageDocument, load, open,
+    },
 };
 
 /// Components inside each other, at most.
 const DEPTH: usize = 16;
+/// Stages of a plan, at most: components and `foreach:` multiply.
+const STAGES: usize = 1_000_000;
 
 /// One use of a file: the workflow itself, or a component with its own names and parameters.
 pub(super) struct Scope {
@@ -28,7 +32,10 @@ pub(super) struct Scope {
     pub(super) params: Arc<BTreeMap<String, Value>>,
     /// The stage that uses it: its scope, and its place among that scope's stages.
     pub(super) user: Option<(usize, usize)>,
-    pub(super) targets: BTreeMap<String, Target>,
+    /// What each stage of the file stands for, in the order of the file.
+    pub(super) targets: Vec<Target>,
+    /// Places of the stages of the file, sorted by their names.
+    pub(super) by_name: Vec<usize>,
     /// The stages in it, those of its components included.
     pub(super) members: Range<usize>,
     pub(super) folder: PathBuf,
@@ -62,6 +69,12 @@ pub(super) struct Expansion {
     pub(super) scopes: Vec<Scope>,
     pub(super) members: Vec<Member>,
     components: Option<Components>,
+    /// Where components of repositories lie, by what they are called: each is verified once.
+    located: BTreeMap<String, PathBuf>,
+    /// Files that were read, by their real paths; none for one with a problem that is told.
+    opened: BTreeMap<PathBuf, Option<Opened>>,
+    /// Whether there are too many stages, which is told.
+    full: bool,
 }
 
 /// A stage that uses a component.
@@ -74,26 +87,29 @@ struct User<'a> {
 
 impl Expansion {
     /// Reads the workflow file and, through its stages, every component.
-    pub(super) fn of(workflow: &Loading<'_>, project: &Project, problems: &mut Problems) -> Self {
+    pub(super) fn of(project: &Project, loading: &Loading<'_>, problems: &mut Problems) -> Self {
         let mut expansion = Self { components: Some(Components::new(project)), ..Self::default() };
-        let mut open = vec![canonical(workflow.path)];
-        expansion.read(workflow, None, (&mut open, problems));
+        let file = project.workflow_file.as_path();
+        let mut within = vec![canonical(file)];
+        expansion.read((file, loading), None, (&mut within, problems));
         expansion
     }
 
     fn read(
         &mut self,
-        loading: &Loading<'_>,
+        (path, loading): (&Path, &Loading<'_>),
         user: Option<(usize, usize)>,
         state: (&mut Vec<PathBuf>, &mut Problems),
     ) -> Option<usize> {
-        let (open, problems) = state;
-        let loaded = load(loading, problems)?;
+        let (within, problems) = state;
+        let real = within.last().cloned().unwrap_or_else(|| path.to_owned());
+        let opened = self.opened.entry(real).or_insert_with(|| open(path, problems)).clone()?;
+        let loaded = load(&opened, loading, problems);
         let scope = self.scopes.len();
         let next = self.members.len();
-        let created = self.scope(loaded, loading.path, user);
+        let created = self.scope(loaded, path, user);
         self.scopes.push(created);
-        self.stages(scope, open, problems);
+        self.stages(scope, within, problems);
         if let Some(scope) = self.scopes.get_mut(scope) {
             scope.members = next..self.members.len();
         }
@@ -114,7 +130,8 @@ impl Expansion {
             params: Arc::new(known.collect()),
             prefix: prefix.unwrap_or_default().into(),
             user,
-            targets: BTreeMap::new(),
+            targets: Vec::with_capacity(loaded.stages.len()),
+            by_name: sorted(&loaded.stages),
             members: 0..0,
             folder: path.parent().map(Path::to_owned).unwrap_or_default(),
             seed: seed.or(outer.map(|(scope, _)| scope.seed)).unwrap_or(0),
@@ -123,32 +140,45 @@ impl Expansion {
         }
     }
 
-    fn stages(&mut self, scope: usize, open: &mut Vec<PathBuf>, problems: &mut Problems) {
+    fn stages(&mut self, scope: usize, within: &mut Vec<PathBuf>, problems: &mut Problems) {
         let count = self.scopes.get(scope).map_or(0, |scope| scope.loaded.stages.len());
         for index in 0..count {
-            let Some((name, document)) = self.stage(scope, index).map(|stage| (stage.name.clone(), stage.document.clone()))
-            else {
-                continue;
-            };
-            let target = match document {
-                None => Target::Broken,
-                Some(document) if is_component(&document.uses) => {
-                    let user = User { scope, index, document: &document };
-                    self.component(user, open, problems).map_or(Target::Broken, Target::Component)
-                }
-                Some(_) => {
-                    let name = self.scopes.get(scope).map_or_else(String::new, |scope| format!("{}{name}", scope.prefix));
-                    self.members.push(Member { name, scope, index });
-                    Target::Stage(self.members.len() - 1)
-                }
-            };
+            let target = self.target((scope, index), within, problems);
             if let Some(scope) = self.scopes.get_mut(scope) {
-                scope.targets.insert(name, target);
+                scope.targets.push(target);
             }
         }
     }
 
-    fn component(&mut self, user: User<'_>, open: &mut Vec<PathBuf>, problems: &mut Problems) -> Option<usize> {
+    fn target(&mut self, (scope, index): (usize, usize), within: &mut Vec<PathBuf>, problems: &mut Problems) -> Target {
+        let Some((scope_of, stage)) = self.scopes.get(scope).and_then(|of| Some((of, of.loaded.stages.get(index)?))) else {
+            return Target::Broken;
+        };
+        let Some(document) = &stage.document else { return Target::Broken };
+        if self.full {
+            return Target::Broken;
+        }
+        if self.members.len() >= STAGES {
+            let message = format!("the workflow has more than {STAGES} stages");
+            let help = "use fewer values in `foreach:`, or several workflows".to_owned();
+            problems.add(self.problem((scope, index), &[], ("flow::plan::too_many", message, help)));
+            self.full = true;
+            return Target::Broken;
+        }
+        if is_component(&document.uses) {
+            if stage.has_gap("uses") || stage.has_gap("with") {
+                return Target::Broken;
+            }
+            let document = document.clone();
+            let user = User { scope, index, document: &document };
+            return self.component(user, within, problems).map_or(Target::Broken, Target::Component);
+        }
+        let name = format!("{}{}", scope_of.prefix, stage.name);
+        self.members.push(Member { name, scope, index });
+        Target::Stage(self.members.len() - 1)
+    }
+
+    fn component(&mut self, user: User<'_>, within: &mut Vec<PathBuf>, problems: &mut Problems) -> Option<usize> {
         self.refuse_stage_keys(user, problems);
         let place = [PathStep::Key("uses".to_owned())];
         let path = match self.file_of(user) {
@@ -159,7 +189,7 @@ impl Expansion {
             }
         };
         let real = canonical(&path);
-        let refusal = if open.contains(&real) {
+        let refusal = if within.contains(&real) {
             Some((
                 "flow::plan::component_cycle",
                 format!("component {} uses itself", user.document.uses),
@@ -168,7 +198,7 @@ impl Expansion {
         } else if !path.is_file() {
             let help = "name an existing file, relative to this one";
             Some(("flow::plan::unknown_component", format!("cannot find component {}", user.document.uses), help))
-        } else if open.len() > DEPTH {
+        } else if within.len() > DEPTH {
             let message = format!("components are nested deeper than {DEPTH}");
             Some(("flow::plan::component_depth", message, "use fewer levels of components"))
         } else {
@@ -179,23 +209,28 @@ impl Expansion {
             return None;
         }
         let given = self.given(user);
-        open.push(real);
-        let loading = Loading { path: &path, given: &given, profile: None };
-        let scope = self.read(&loading, Some((user.scope, user.index)), (open, problems));
-        open.pop();
+        within.push(real);
+        let loading = Loading { given: &given, profile: None };
+        let scope = self.read((&path, &loading), Some((user.scope, user.index)), (within, problems));
+        within.pop();
         scope
     }
 
     /// Where a component's file should lie, or why it cannot be had.
-    fn file_of(&self, user: User<'_>) -> Result<PathBuf, (&'static str, String, String)> {
+    fn file_of(&mut self, user: User<'_>) -> Result<PathBuf, (&'static str, String, String)> {
         let name = user.document.uses.as_str();
+        if let Some(path) = self.located.get(name) {
+            return Ok(path.clone());
+        }
         let folder = self.scopes.get(user.scope).map_or_else(|| Path::new(""), |scope| scope.folder.as_path());
         let Some(components) = &self.components else { return Ok(folder.join(name)) };
         if name.starts_with(SCHEME) {
-            return components.locate(name).map_err(|error| {
+            let path = components.locate(name).map_err(|error| {
                 let (message, help) = error.texts();
                 (error.code(), message, help)
-            });
+            })?;
+            self.located.insert(name.to_owned(), path.clone());
+            return Ok(path);
         }
         // Collecting the parts drops every `./`, which would only clutter messages.
         let path: PathBuf = folder.join(name).components().collect();
@@ -221,16 +256,23 @@ impl Expansion {
 
     /// Keys that say how one stage runs mean nothing on a component, which is many stages.
     fn refuse_stage_keys(&self, user: User<'_>, problems: &mut Problems) {
-        const ALLOWED: [&str; 4] = ["uses", "in", "with", "needs"];
+        const ALLOWED: [&str; 5] = ["uses", "foreach", "in", "with", "needs"];
         let node = self.scopes.get(user.scope).and_then(|scope| scope.loaded.stage_node(user.index));
         for entry in node.iter().flat_map(|node| node.entries()) {
             if !ALLOWED.contains(&entry.key.as_str()) {
                 let path = [PathStep::Key(entry.key.clone())];
                 let message = format!("a component takes no `{}:`", entry.key);
-                let help = "set it on the stages inside the component; its user sets `in`, `with`, and `needs`".to_owned();
+                let help =
+                    "set it on the stages inside the component; its user sets `foreach`, `in`, `with`, and `needs`".to_owned();
                 problems.add(self.problem((user.scope, user.index), &path, ("flow::plan::component", message, help)));
             }
         }
+    }
+
+    /// Gives the memory of every tree back, once there is no problem left to tell.
+    pub(super) fn forget_trees(&mut self) {
+        self.opened.clear();
+        self.scopes.iter_mut().for_each(|scope| scope.loaded.forget_tree());
     }
 
     pub(super) fn stage(&self, scope: usize, index: usize) -> Option<&LoadedStage> {
@@ -260,6 +302,14 @@ impl Expansion {
             Target::Broken => 0..0,
         }
     }
+}
+
+/// Places of stages, sorted by name.
+fn sorted(stages: &[LoadedStage]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..stages.len()).collect();
+    let name = |place: &usize| stages.get(*place).map_or("", |stage| stage.name.as_str());
+    places.sort_by(|one, other| name(one).cmp(name(other)));
+    places
 }
 
 /// Whether a problem is about a key and not about its value.

@@ -1,8 +1,14 @@
 //! `if:`, `gate:`, and `expect:` of every stage: compiled once, every name checked.
 
-use std::collections::BTreeSet;
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
-use super::expand::{Expansion, Scope};
+use super::{
+    expand::{Expansion, Scope},
+    names::Lookup,
+};
 use crate::{
     expression::{Expression, ExpressionError, Place},
     registry::PathStep,
@@ -21,17 +27,25 @@ pub(super) struct Expressions {
 
 /// Compiles the expressions of an expansion.
 pub(super) struct Reader<'a> {
-    pub(super) expansion: &'a Expansion,
-    pub(super) problems: &'a mut Problems,
+    expansion: &'a Expansion,
+    problems: &'a mut Problems,
+    /// What was compiled before: instances and generated stages ask the same.
+    compiled: HashMap<(Place, String), Result<Expression, ExpressionError>>,
+    /// Members by their names in the plan.
+    members: OnceCell<BTreeMap<&'a str, usize>>,
 }
 
 type At = (usize, usize);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(expansion: &'a Expansion, problems: &'a mut Problems) -> Self {
+        Self { expansion, problems, compiled: HashMap::new(), members: OnceCell::new() }
+    }
+
     pub(super) fn all(&mut self) -> Vec<Expressions> {
         let expansion = self.expansion;
         let one = |at: At| {
-            let scope = expansion.scopes.get(at.0)?;
+            let scope = expansion.scopes.get(at.0).filter(|_| !self.problems.are_enough())?;
             let document = expansion.stage(at.0, at.1)?.document.as_ref()?;
             Some(self.stage(at, scope, document))
         };
@@ -41,20 +55,27 @@ impl Reader<'_> {
     fn stage(&mut self, at: At, scope: &Scope, document: &StageDocument) -> Expressions {
         let mut read = Expressions::default();
         if let Some(text) = &document.condition {
-            let compiled = Expression::compile(text, Place::Condition);
+            let compiled = self.compile(text, Place::Condition);
             read.condition = self.checked((at, scope), &[PathStep::Key("if".to_owned())], compiled, &mut read.reads);
         }
         for (index, text) in document.gate.0.iter().enumerate() {
-            let compiled = Expression::compile(text, Place::Gate);
+            let compiled = self.compile(text, Place::Gate);
             let path = self.gate_path(at, index);
             read.gates.extend(self.checked((at, scope), &path, compiled, &mut read.reads));
         }
-        for (metric, condition) in &document.expect {
-            let path = [PathStep::Key("expect".to_owned()), PathStep::Key(metric.clone())];
-            let compiled = Expression::compile_expectation(metric, condition);
-            read.expectations.extend(self.checked((at, scope), &path, compiled, &mut read.reads));
+        for (metric, conditions) in &document.expect {
+            let path = [PathStep::key("expect"), PathStep::key(metric)];
+            for condition in &conditions.0 {
+                let compiled =
+                    Expression::expectation(metric, condition).and_then(|text| self.compile(&text, Place::Expectation));
+                read.expectations.extend(self.checked((at, scope), &path, compiled, &mut read.reads));
+            }
         }
         read
+    }
+
+    fn compile(&mut self, text: &str, place: Place) -> Result<Expression, ExpressionError> {
+        self.compiled.entry((place, text.to_owned())).or_insert_with(|| Expression::compile(text, place)).clone()
     }
 
     /// The path of one gate, which is a scalar or an item of a list.
@@ -86,18 +107,39 @@ impl Reader<'_> {
             self.problems.add(self.expansion.problem(at, path, texts));
         }
         for name in expression.stages() {
-            // `component/stage` names a stage inside a component.
-            let inside = format!("{}{name}", scope.prefix);
-            if let Some(target) = scope.targets.get(name) {
-                reads.extend(self.expansion.members_of(*target));
-            } else if let Some(member) = self.expansion.members.iter().position(|member| member.name == inside) {
-                reads.insert(member);
-            } else {
-                let help = suggest::help(name, "stages", scope.targets.keys().map(String::as_str));
-                let texts = ("flow::plan::expression", format!("unknown stage `{name}` in an expression"), help);
-                self.problems.add(self.expansion.problem(at, path, texts));
+            match self.stage_of(scope, name) {
+                Ok(members) => reads.extend(members),
+                Err((message, help)) => {
+                    self.problems.add(self.expansion.problem(at, path, ("flow::plan::expression", message, help)));
+                }
             }
         }
         Some(expression)
+    }
+
+    /// The members that a name in an expression stands for.
+    fn stage_of(&self, scope: &Scope, name: &str) -> Result<std::ops::Range<usize>, (String, String)> {
+        // `component/stage` names a stage inside a component.
+        if name.contains('/') {
+            let inside = format!("{}{name}", scope.prefix);
+            let index =
+                || self.expansion.members.iter().enumerate().map(|(place, member)| (member.name.as_str(), place)).collect();
+            if let Some(member) = self.members.get_or_init(index).get(inside.as_str()) {
+                return Ok(*member..member + 1);
+            }
+        }
+        match scope.lookup(name) {
+            Lookup::One(target) => Ok(self.expansion.members_of(target)),
+            Lookup::Broken => Ok(0..0),
+            Lookup::Many(_) => {
+                let message = format!("`{name}` in an expression stands for several stages");
+                Err((message, "name one instance, such as `stages[\"clean@fr\"]`".to_owned()))
+            }
+            Lookup::Whole(_) => {
+                let message = format!("stage `{name}` in an expression has several instances");
+                Err((message, "name one of them, such as `stages[\"clean@fr\"]`".to_owned()))
+            }
+            Lookup::Nothing(message, help) => Err((format!("{message} in an expression"), help)),
+        }
     }
 }

@@ -13,6 +13,8 @@ use super::{
     configure::{Configured, Configuring},
     expand::{Expansion, Target},
     expressions::{Expressions, Reader},
+    files::Files,
+    names::{Lookup, selects},
     operations, order,
 };
 use crate::workflow::{Given, GivenValue, Loading, Problem, Problems, SourceText, Span, suggest};
@@ -20,28 +22,65 @@ use crate::workflow::{Given, GivenValue, Loading, Problem, Problems, SourceText,
 impl Plan {
     /// Reads, resolves, and checks a workflow. On failure every problem of every file is in the error.
     pub fn load(request: &PlanRequest<'_>) -> Result<Self, PlanErrors> {
+        Self::read(request, Look::AtText)
+    }
+
+    /// Does the same, and looks whether the files are there that stages name, with every profile unless one is asked for.
+    pub fn check(request: &PlanRequest<'_>) -> Result<Self, PlanErrors> {
+        let plan = Self::read(request, Look::AlsoAtFiles)?;
+        let mut found = Vec::new();
+        for profile in plan.profiles.iter().filter(|_| request.profile.is_none()) {
+            let with_profile = Self::read(&PlanRequest { profile: Some(profile), ..*request }, Look::AlsoAtFiles);
+            let problems = with_profile.err().into_iter().flat_map(PlanErrors::into_problems);
+            found.extend(problems.map(|mut problem| {
+                problem.message = format!("{} (with profile `{profile}`)", problem.message);
+                problem
+            }));
+        }
+        if found.is_empty() { Ok(plan) } else { Err(PlanErrors::new(found)) }
+    }
+
+    fn read(request: &PlanRequest<'_>, look: Look) -> Result<Self, PlanErrors> {
         let mut problems = Problems::default();
         let given = given(request.params, &mut problems);
-        let loading = Loading { path: &request.project.workflow_file, given: &given, profile: request.profile };
-        let expansion = Expansion::of(&loading, request.project, &mut problems);
+        let loading = Loading { given: &given, profile: request.profile };
+        let mut expansion = Expansion::of(request.project, &loading, &mut problems);
         let configured = Configuring { expansion: &expansion, registry: request.registry, problems: &mut problems }.all();
-        let bound = Binding { expansion: &expansion, configured: &configured, problems: &mut problems }.all();
-        let expressions = Reader { expansion: &expansion, problems: &mut problems }.all();
+        let bound = Binding::new(&expansion, &configured, &mut problems).all();
+        let expressions = Reader::new(&expansion, &mut problems).all();
         operations::check(&expansion, &configured, &request.project.settings.machine, &mut problems);
         let waits = waits(&bound, &expressions);
         let order = order::topological(&waits).unwrap_or_else(|circles| {
-            for circle in circles {
-                problems.add(cycle(&expansion, &circle));
+            // Instances of one stage close the same circle; one of them tells it.
+            let mut told = BTreeSet::new();
+            let place = |circle: &Vec<usize>| {
+                let member = expansion.members.get(*circle.first()?)?;
+                Some((member.scope, expansion.stage(member.scope, member.index)?.entry))
+            };
+            for circle in circles.iter().filter(|circle| told.insert(place(circle))) {
+                problems.add(cycle(&expansion, circle));
             }
             Vec::new()
         });
         let kept = kept(request.only, &expansion, &waits, &mut problems);
+        if look == Look::AlsoAtFiles {
+            let base = &request.project.base;
+            Files { expansion: &expansion, configured: &configured, base, problems: &mut problems }.look();
+        }
         if !problems.is_empty() {
             return Err(PlanErrors::new(problems.into_sorted()));
         }
+        expansion.forget_trees();
         let parts = Parts { expansion: &expansion, configured, bound, expressions };
         Ok(parts.plan(request, &order, &kept))
     }
+}
+
+/// What is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    AtText,
+    AlsoAtFiles,
 }
 
 /// `-p NAME=VALUE`, by name.
@@ -64,7 +103,7 @@ fn given(params: &[(String, String)], problems: &mut Problems) -> BTreeMap<Strin
 
 fn waits(bound: &[Bound], expressions: &[Expressions]) -> Vec<BTreeSet<usize>> {
     let one = |(bound, expressions): (&Bound, &Expressions)| {
-        let data = bound.inputs.values().flatten().map(|(member, _)| *member);
+        let data = bound.outputs().map(|(member, _)| *member);
         data.chain(bound.needs.iter().copied()).chain(expressions.reads.iter().copied()).collect()
     };
     bound.iter().zip(expressions).map(one).collect()
@@ -94,7 +133,7 @@ fn kept(only: &[String], expansion: &Expansion, waits: &order::Waits, problems: 
         if found.is_empty() {
             let line = format!("--only {name}");
             let span = Span::new(0, line.len());
-            let help = suggest::help(name, "stages", expansion.members.iter().map(|member| member.name.as_str()));
+            let help = names_help(name, expansion);
             let file = SourceText::new("command line", line);
             let message = format!("unknown stage `{name}`");
             problems.add(Problem { code: "flow::plan::unknown_stage", message, file, span, label: "here".to_owned(), help });
@@ -104,13 +143,16 @@ fn kept(only: &[String], expansion: &Expansion, waits: &order::Waits, problems: 
     order::with_needs(waits, wanted)
 }
 
-/// The member of a name, or all members of the component of that name.
+/// The members that a name of `--only` selects.
 fn named(expansion: &Expansion, name: &str) -> BTreeSet<usize> {
-    let below = format!("{name}/");
-    let is_named = |(_, member): &(usize, &super::expand::Member)| member.name == name || member.name.starts_with(&below);
+    let is_named = |(_, member): &(usize, &super::expand::Member)| selects(name, &member.name);
     let mut found: BTreeSet<usize> = expansion.members.iter().enumerate().filter(is_named).map(|(index, _)| index).collect();
     // A stage that cannot be read has a problem of its own already.
-    if found.is_empty() && expansion.scopes.first().is_some_and(|scope| scope.targets.get(name) == Some(&Target::Broken)) {
+    let broken = |scope: &super::expand::Scope| {
+        let first = name.split('/').next().unwrap_or_default();
+        matches!(scope.lookup(first), Lookup::Broken | Lookup::One(Target::Broken))
+    };
+    if found.is_empty() && expansion.scopes.first().is_none_or(broken) {
         found.extend(0..expansion.members.len());
     }
     found
@@ -121,6 +163,15 @@ fn files(expansion: &Expansion) -> Vec<Arc<SourceText>> {
     let mut names = BTreeSet::new();
     let files = expansion.scopes.iter().map(|scope| &scope.loaded.file);
     files.filter(|file| names.insert(file.name())).cloned().collect()
+}
+
+/// Instances are many and look alike: the names of the file help more.
+fn names_help(name: &str, expansion: &Expansion) -> String {
+    let Some(root) = expansion.scopes.first() else { return String::new() };
+    match root.lookup(name) {
+        Lookup::Nothing(_, help) if !name.contains('/') => help,
+        _ => suggest::help(name, "stages", expansion.members.iter().map(|member| member.name.as_str())),
+    }
 }
 
 /// Everything known about the members, ready to become a graph.
@@ -151,6 +202,8 @@ impl Parts<'_> {
         let root = self.expansion.scopes.first();
         let document = root.and_then(|scope| scope.loaded.document.as_ref());
         let file_name = request.project.workflow_file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        let mut by_name: Vec<NodeIndex> = graph.node_indices().collect();
+        by_name.sort_by(|one, other| graph[*one].name.cmp(&graph[*other].name));
         Plan {
             workflow: document.and_then(|document| document.name.clone()).or(file_name).unwrap_or_default(),
             description: document.and_then(|document| document.description.clone()),
@@ -158,6 +211,8 @@ impl Parts<'_> {
             order: order.iter().filter_map(|member| index.get(member).copied()).collect(),
             limit: request.limit,
             seed: root.map_or(0, |scope| scope.seed),
+            profiles: root.map(|scope| scope.loaded.profiles.clone()).unwrap_or_default(),
+            by_name,
             hooks: document.map(|document| document.hooks.clone()).unwrap_or_default(),
             files: files(self.expansion),
             graph,
@@ -203,7 +258,7 @@ impl Parts<'_> {
         let ordered = bound.into_iter().flat_map(|bound| &bound.needs);
         let read = self.expressions.get(member).into_iter().flat_map(|expressions| &expressions.reads);
         edges.extend(ordered.chain(read).map(|from| (*from, Edge::Order)));
-        edges.extend(bound.into_iter().flat_map(|bound| bound.inputs.values().flatten()).map(|(from, _)| (*from, Edge::Data)));
+        edges.extend(bound.into_iter().flat_map(Bound::outputs).map(|(from, _)| (*from, Edge::Data)));
         edges
     }
 }

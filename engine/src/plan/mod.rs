@@ -10,8 +10,10 @@ mod difference;
 mod error;
 mod expand;
 mod expressions;
+mod files;
 mod key;
 mod load;
+mod names;
 mod operations;
 mod order;
 
@@ -25,6 +27,7 @@ pub use self::{
     difference::{Change, difference},
     error::PlanErrors,
     key::{Action, ActionInput, ActionSource, KEY_CONTEXT, TRAJECTORY_CONTEXT, mixed_seed},
+    names::selects,
     operations::{Operations, Retry},
 };
 pub use crate::expression::Expression;
@@ -74,6 +77,10 @@ pub struct Plan {
     pub hooks: Hooks,
     /// The texts it was read from: the workflow file, then its components, each once.
     pub files: Vec<Arc<SourceText>>,
+    /// Names of the workflow's profiles.
+    pub profiles: Vec<String>,
+    /// Stages sorted by name.
+    by_name: Vec<NodeIndex>,
 }
 
 /// Why one stage waits for another.
@@ -145,12 +152,14 @@ impl std::fmt::Debug for PlannedStage {
 impl Plan {
     /// The index of a stage by its name in the plan.
     pub fn find(&self, name: &str) -> Option<NodeIndex> {
-        self.graph.node_indices().find(|index| self.graph[*index].name == name)
+        let named = |index: &NodeIndex| self.graph.node_weight(*index).map_or("", |stage| stage.name.as_str());
+        let found = self.by_name.binary_search_by(|index| named(index).cmp(name)).ok()?;
+        self.by_name.get(found).copied()
     }
 }
 
 /// Makes a stage again from the kind and configuration that an attempt's description holds.
-pub fn restore_stage(registry: &StageRegistry, kind: &str, config: Value) -> Result<Arc<dyn DynStage>, ConfigError> {
+pub fn restore_stage(registry: &StageRegistry, kind: &str, config: &Value) -> Result<Arc<dyn DynStage>, ConfigError> {
     if kind == command::KIND {
         return command::CommandStage::restore(config).map(|stage| Arc::new(stage) as Arc<dyn DynStage>);
     }

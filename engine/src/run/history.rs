@@ -74,9 +74,9 @@ impl RunPaths {
     }
 }
 
-/// A component's stage as one folder; a dot occurs in no stage name.
+/// A component's stage as one folder. A dot occurs in no stage name but in the key of an instance, where a plus occurs in none.
 fn folder_name(stage: &str) -> String {
-    stage.replace('/', ".")
+    stage.replace('/', if stage.contains('@') { "+" } else { "." })
 }
 
 /// The runs of one project.

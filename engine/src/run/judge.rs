@@ -37,6 +37,12 @@ pub(crate) fn verdicts(
 fn verdict(clause: Clause, expression: &Expression, scope: &Scope<'_>) -> GateVerdict {
     let readings = expression.readings(scope);
     let shown = || readings.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
+    if clause == Clause::Expect
+        && let Some(error) = expression.unmeasured(scope)
+    {
+        let detail = error.help.map_or_else(|| error.reason.clone(), |help| format!("{}; {help}", error.reason));
+        return GateVerdict { clause, expression: expression.text.clone(), passed: false, detail };
+    }
     let (passed, detail) = match expression.holds(scope) {
         Ok(passed) => (passed, shown()),
         Err(error) => (false, error.help.map_or_else(|| error.reason.clone(), |help| format!("{}; {help}", error.reason))),

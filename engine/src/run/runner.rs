@@ -214,7 +214,7 @@ impl<'a> Runner<'a> {
     fn work(&self, registry: &StageRegistry) -> Result<u8, Halt> {
         let spec = self.spec;
         spec.cap.iter().try_for_each(Cap::enter)?;
-        let stage = restore_stage(registry, &spec.kind, spec.config.clone())
+        let stage = restore_stage(registry, &spec.kind, &spec.config)
             .map_err(|error| StageError::internal(format!("cannot configure {} again", spec.kind)).because(&error))?;
         let inputs = inputs::lay_out(&self.cas(), spec, &self.temporary.join("in"))?;
         let invocation = self.invocation(&inputs)?;

@@ -1,18 +1,22 @@
 //! The shape of a workflow file. These structs are the one source of what is read, of the schema, and of its descriptions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, SeqAccess, Visitor},
+};
 use serde_json::Value;
 
 use super::{
     command::{SandboxLevel, ToolsDeclaration},
     duration::Period,
     hooks::Hooks,
+    named::Named,
     operations::{Repeats, ResourcesDocument, Stall},
 };
-use crate::{ArtifactKind, Secret};
+use crate::{ArtifactKind, Secret, strict::Strict};
 
 /// A workflow: a graph of stages. With `inputs` and `outputs` it is a component that other workflows use.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -216,12 +220,15 @@ pub struct ComponentOutput {
 pub struct StageDocument {
     /// The kind of stage and its version, such as `data/clean@1`; `cmd@1` for a command; or the path of a component.
     pub uses: String,
-    /// Where each input comes from: port to `stage.port`, or a list of them.
+    /// Runs the stage once for every combination of values; `${each.AXIS}` stands for one, `stage@KEY` names an instance.
+    #[serde(default)]
+    pub foreach: Option<Box<ForeachDocument>>,
+    /// Where each input comes from: port to `stage.port`, or a list of them. `stage@*.port` gathers all instances.
     #[serde(default, rename = "in")]
-    pub inputs: BTreeMap<String, InputBinding>,
+    pub inputs: Named<InputBinding>,
     /// The configuration of the stage, or the parameters of a component. All of it counts for caching.
     #[serde(default)]
-    pub with: Option<BTreeMap<String, Value>>,
+    pub with: Option<Named<Value>>,
     /// Stages that must have finished first, without reading from them.
     #[serde(default)]
     pub needs: Texts,
@@ -231,9 +238,9 @@ pub struct StageDocument {
     /// Conditions (CEL) over `metrics`, `baseline`, `params` and `stages`, asked after the stage; its report is kept.
     #[serde(default)]
     pub gate: Texts,
-    /// What must hold of each metric, such as `rows: ">= 100"`; else the stage fails.
+    /// What must hold of each metric, such as `rows: ">= 100"`, or a list of such conditions; else the stage fails.
     #[serde(default)]
-    pub expect: BTreeMap<String, String>,
+    pub expect: BTreeMap<String, Texts>,
     /// How long an attempt may take.
     #[serde(default)]
     pub timeout: Option<Period>,
@@ -287,6 +294,11 @@ fn file() -> ArtifactKind {
     ArtifactKind::File
 }
 
+/// Axes by name, and `include:` and `exclude:` of combinations. Read before the stage is, which then stands for one instance.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct ForeachDocument(pub Value);
+
 /// Where an input comes from: one `stage.port` or a list of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputBinding {
@@ -323,30 +335,38 @@ fn found(value: &Value) -> &'static str {
     }
 }
 
-fn texts<E: de::Error>(value: Value, what: &str) -> Result<Vec<String>, E> {
-    let wrong = |value: &Value| E::custom(format!("found {}, expected {what} or a list of them", found(value)));
-    match value {
-        Value::String(text) => Ok(vec![text]),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| match item {
-                Value::String(text) => Ok(text),
-                other => Err(wrong(&other)),
-            })
-            .collect(),
-        other => Err(wrong(&other)),
+/// Reads one text or a list of texts, so that an error points at its item.
+struct TextsVisitor(&'static str);
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} or a list of them", self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<String>, E> {
+        Ok(vec![text.to_owned()])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+        let mut texts = Vec::new();
+        while let Some(text) = list.next_element()? {
+            texts.push(text);
+        }
+        Ok(texts)
     }
 }
 
 impl<'de> Deserialize<'de> for InputBinding {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        texts(Value::deserialize(deserializer)?, "`stage.port`").map(|from| Self { from })
+        deserializer.deserialize_any(TextsVisitor("`stage.port`")).map(|from| Self { from })
     }
 }
 
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        texts(Value::deserialize(deserializer)?, "a text").map(Self)
+        deserializer.deserialize_any(TextsVisitor("a text")).map(Self)
     }
 }
 
@@ -371,7 +391,7 @@ impl<'de> Deserialize<'de> for EnvironmentValue {
         if let Some(text) = scalar(&value) {
             return Ok(Self::Text(text));
         }
-        serde_json::from_value(value.clone())
+        Secret::deserialize(Strict(&value))
             .map(Self::Secret)
             .map_err(|_| de::Error::custom(format!("found {}, expected a text or `${{secrets.NAME}}`", found(&value))))
     }
@@ -385,6 +405,9 @@ impl Serialize for EnvironmentValue {
         }
     }
 }
+
+/// `stage.port`; the key of an instance may hold dots.
+const REFERENCE: &str = r"^[^.@]+(@.+)?\.[^.]+$";
 
 macro_rules! schema {
     ($type:ty, $name:literal, $($json:tt)+) => {
@@ -403,9 +426,24 @@ macro_rules! schema {
 schema!(InputBinding, "InputBinding", {
     "description": "Where an input comes from: one `stage.port` or a list of them.",
     "anyOf": [
-        {"type": "string", "pattern": "^[^.]+\\.[^.]+$"},
-        {"type": "array", "items": {"type": "string", "pattern": "^[^.]+\\.[^.]+$"}, "minItems": 1},
+        {"type": "string", "pattern": REFERENCE},
+        {"type": "array", "items": {"type": "string", "pattern": REFERENCE}, "minItems": 1},
     ],
+});
+schema!(ForeachDocument, "Foreach", {
+    "description": "Axes by name: a list of values, a mapping of short names to values, or a parameter of type list.",
+    "type": "object",
+    "properties": {
+        "include": {"type": "array", "items": {"type": "object"}, "description": "Combinations to add, or values to add to combinations."},
+        "exclude": {"type": "array", "items": {"type": "object"}, "description": "Combinations to leave out."},
+    },
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "boolean"]}},
+            {"type": "object", "minProperties": 1},
+            {"type": "string", "pattern": "^\\$\\{params\\.[A-Za-z_][A-Za-z0-9_-]*\\}$"},
+        ],
+    },
 });
 schema!(Texts, "Texts", {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],

@@ -5,14 +5,18 @@
 mod command;
 mod document;
 mod duration;
+mod file;
+mod foreach;
 mod hooks;
 mod load;
+mod named;
 mod operations;
 mod params;
 mod parse;
 mod problem;
 mod profiles;
 mod scalar;
+mod stages;
 pub(crate) mod suggest;
 mod template;
 mod text;
@@ -21,22 +25,25 @@ mod typed;
 
 pub use command::{SandboxLevel, ToolsDeclaration};
 pub use document::{
-    ComponentInput, ComponentOutput, Defaults, EnvironmentValue, InputBinding, ItemType, OutputDeclaration, ParamDeclaration,
-    ParamType, ProfileDocument, RetryDocument, Scalar, StageDocument, Texts, Version, WorkflowDocument,
+    ComponentInput, ComponentOutput, Defaults, EnvironmentValue, ForeachDocument, InputBinding, ItemType, OutputDeclaration,
+    ParamDeclaration, ParamType, ProfileDocument, RetryDocument, Scalar, StageDocument, Texts, Version, WorkflowDocument,
 };
 pub use duration::{InvalidPeriod, Period};
 pub use hooks::{Channel, Hook, HookCommand, Hooks, SecretText};
+pub use named::{Entries, Named};
 pub use operations::{Repeats, ResourcesDocument, Stall};
 pub use problem::Problem;
 pub use text::{Position, SourceText, Span};
 
-pub(crate) use load::{Loaded, LoadedStage, Loading, load};
+pub(crate) use foreach::Each;
+pub(crate) use load::{Loaded, Loading, Opened, load, open};
 pub(crate) use params::{Given, GivenValue, ParamValues};
 pub(crate) use parse::parse;
 pub(crate) use problem::Problems;
-pub(crate) use template::{Piece, Template};
+pub(crate) use stages::LoadedStage;
+pub(crate) use template::{Names, Piece, Substitution, Template};
 pub(crate) use tree::{Node, NodeValue};
-pub(crate) use typed::{Telling, every_error};
+pub(crate) use typed::{Telling, every_error, every_other_error, unknown_field};
 
 /// The keys and values of a workflow's text; none when it is not one document of YAML.
 pub(crate) fn structure(text: &str) -> Option<serde_json::Value> {

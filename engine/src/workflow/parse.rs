@@ -1,9 +1,6 @@
 //! From YAML events to a [`Node`] tree. Bounded: depth, nodes that aliases copy, and the size of the file.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
@@ -38,6 +35,27 @@ struct Reader<'t, 'p> {
     anchors: HashMap<usize, Anchor>,
     copied: usize,
     problems: &'p mut Problems,
+}
+
+/// Where the keys of one mapping were written first. A short mapping is searched, a long one indexed.
+#[derive(Default)]
+struct Seen {
+    places: HashMap<String, usize>,
+}
+
+impl Seen {
+    /// Longest mapping that is searched.
+    const SHORT: usize = 16;
+
+    fn first(&mut self, key: &str, entries: &[Entry]) -> Option<Span> {
+        if entries.len() <= Self::SHORT {
+            return entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_span);
+        }
+        for (place, entry) in entries.iter().enumerate().skip(self.places.len()) {
+            self.places.insert(entry.key.clone(), place);
+        }
+        self.places.get(key).and_then(|place| entries.get(*place)).map(|entry| entry.key_span)
+    }
 }
 
 struct Anchor {
@@ -100,6 +118,7 @@ impl<'t> Reader<'t, '_> {
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::SequenceEnd) {
+                items.shrink_to_fit();
                 return Ok(Node { span: Span::new(start.start, span.end), value: NodeValue::List(items) });
             }
             items.push(self.node(event, span)?);
@@ -108,11 +127,12 @@ impl<'t> Reader<'t, '_> {
 
     fn mapping(&mut self, start: Span) -> Parsed<Node> {
         let mut entries: Vec<Entry> = Vec::new();
-        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        let mut seen = Seen::default();
         loop {
             let (event, key_span) = self.next()?;
             let key = match event {
                 Event::MappingEnd => {
+                    entries.shrink_to_fit();
                     return Ok(Node { span: Span::new(start.start, key_span.end), value: NodeValue::Map(entries) });
                 }
                 Event::Scalar(text, ..) => text.into_owned(),
@@ -122,10 +142,9 @@ impl<'t> Reader<'t, '_> {
             let value = self.node(event, span)?;
             if key == "<<" {
                 self.merge_key(key_span);
-            } else if let Some(first) = seen.get(&key) {
-                self.duplicate_key(&key, key_span, *first);
+            } else if let Some(first) = seen.first(&key, &entries) {
+                self.duplicate_key(&key, key_span, first);
             } else {
-                seen.insert(key.clone(), key_span);
                 entries.push(Entry { key, key_span, value });
             }
         }

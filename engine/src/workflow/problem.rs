@@ -1,6 +1,6 @@
 //! One thing wrong with a workflow file, and the list of all of them.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use miette::{Diagnostic, LabeledSpan, SourceCode};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -72,33 +72,64 @@ impl Serialize for Problem {
     }
 }
 
+/// With so many problems the rest is not looked for: nobody reads more, and a generated file may hold millions.
+const ENOUGH: usize = 500;
+/// So often the same ones may be found again, by the instances of one stage.
+const REPEATED: usize = 20_000;
+
 /// Problems found so far. Checks add to it and go on, so that one look at a file tells all.
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     found: Vec<Problem>,
+    /// Places, codes, and messages of those.
+    known: HashSet<(String, Span, &'static str, String)>,
+    /// How often a known one was found again.
+    repeated: usize,
 }
 
 impl Problems {
     pub(crate) fn add(&mut self, problem: Problem) {
-        self.found.push(problem);
+        let identity = (problem.file.name().to_owned(), problem.span, problem.code, problem.message.clone());
+        if self.known.insert(identity) {
+            self.found.push(problem);
+        } else {
+            self.repeated += 1;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Forgets all but the first so many: those of a part that turned out to be none.
+    pub(crate) fn keep_first(&mut self, count: usize) {
+        for problem in self.found.drain(count.min(self.found.len())..) {
+            self.known.remove(&(problem.file.name().to_owned(), problem.span, problem.code, problem.message));
+        }
+    }
+
+    /// Whether there are so many that the rest need not be looked for.
+    pub(crate) fn are_enough(&self) -> bool {
+        self.found.len() >= ENOUGH || self.repeated >= REPEATED
+    }
+
     /// Every problem in the order of the files' texts, equal ones once.
     pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
+        let rest = self.found.last().filter(|_| self.are_enough()).map(|last| Problem {
+            code: "flow::workflow::too_many_problems",
+            message: "there are so many problems that the rest was not looked for".to_owned(),
+            help: "correct some of them, such as one key that many stages share, and check again".to_owned(),
+            ..last.clone()
+        });
         self.found.sort_by(|one, other| {
             let key = |problem: &Problem| (problem.file.name().to_owned(), problem.span, problem.code);
             key(one).cmp(&key(other))
         });
-        self.found.dedup_by(|one, other| {
-            one.code == other.code
-                && one.span == other.span
-                && one.message == other.message
-                && one.file.name() == other.file.name()
-        });
+        self.found.extend(rest);
         self.found
     }
 }

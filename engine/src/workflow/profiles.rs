@@ -22,7 +22,7 @@ impl Profiles<'_> {
     pub(super) fn check(&mut self, root: &Node) {
         let Some(section) = root.get("profiles") else { return };
         for profile in section.entries() {
-            let read = every_error(profile.value.to_json(), ConfigError::parse::<ProfileDocument>);
+            let read = every_error(&profile.value.to_json(), ConfigError::parse::<ProfileDocument>);
             if let Err(partial) = read {
                 let reference = "a profile holds `params:` and `set:`";
                 let telling = Telling { file: self.file, node: Some(&profile.value), whole: profile.key_span, reference };

@@ -1,12 +1,95 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
-/// The candidate within a third of the word's length, by edits that also count swapped letters; ties go to the first.
+/// Words of other tools, and older ones, for what a workflow calls otherwise. They help only where the second word is known.
+const OTHER_WORDS: [(&str, &str); 50] = [
+    ("after", "needs"),
+    ("args", "run"),
+    ("arguments", "run"),
+    ("assert", "expect"),
+    ("attempts", "retry"),
+    ("backoff_limit", "retry"),
+    ("cmd", "run"),
+    ("command", "run"),
+    ("condition", "if"),
+    ("config", "with"),
+    ("delay", "backoff"),
+    ("dependencies", "needs"),
+    ("depends", "needs"),
+    ("depends_on", "needs"),
+    ("deps", "needs"),
+    ("desc", "description"),
+    ("each", "foreach"),
+    ("environment", "env"),
+    ("exec", "run"),
+    ("files", "code"),
+    ("for", "foreach"),
+    ("for_each", "foreach"),
+    ("from", "in"),
+    ("image", "uses"),
+    ("input", "in"),
+    ("inputs", "in"),
+    ("jobs", "stages"),
+    ("kind", "uses"),
+    ("matrix", "foreach"),
+    ("max_retries", "retry"),
+    ("notifications", "hooks"),
+    ("notify", "hooks"),
+    ("on", "hooks"),
+    ("options", "with"),
+    ("output", "out"),
+    ("outputs", "out"),
+    ("outs", "out"),
+    ("parameters", "with"),
+    ("params", "with"),
+    ("requires", "needs"),
+    ("script", "run"),
+    ("stage", "uses"),
+    ("steps", "stages"),
+    ("strategy", "foreach"),
+    ("tasks", "stages"),
+    ("title", "name"),
+    ("type", "uses"),
+    ("vars", "params"),
+    ("version", "flow"),
+    ("when", "if"),
+];
+
+/// The candidate that was meant: the same but for capitals, hyphens, or number, one within a third of the word's length by
+/// edits that also count swapped letters (ties go to the first), or one that other tools call so.
 pub(crate) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
-    let allowed = (word.chars().count() / 3).max(1);
-    let lower = word.to_lowercase();
-    let distance = |candidate: &'c str| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate);
-    let near = candidates.into_iter().map(distance).filter(|(edits, _)| *edits <= allowed);
-    near.min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
+    let plain = plain(word);
+    let letters = plain.chars().count();
+    // At least one letter must be the same.
+    let allowed = (letters / 3).max(1).min(letters.saturating_sub(1));
+    let others = OTHER_WORDS.iter().filter(|(other, _)| *other == plain).map(|(_, known)| *known);
+    let other = others.chain((plain == "parameters").then_some("params")).collect::<Vec<_>>();
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates {
+        let edits = if stem(&plain) == stem(&self::plain(candidate)) {
+            0
+        } else if candidate.chars().count().abs_diff(letters) <= allowed {
+            strsim::damerau_levenshtein(&plain, &self::plain(candidate))
+        } else {
+            usize::MAX
+        };
+        let edits = if edits > allowed && other.contains(&candidate) { allowed } else { edits };
+        if edits <= allowed && best.is_none_or(|(least, _)| edits < least) {
+            best = Some((edits, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate)
+}
+
+fn plain(word: &str) -> String {
+    word.to_lowercase().replace('-', "_")
+}
+
+/// A word without the ending of its plural.
+fn stem(word: &str) -> String {
+    if let Some(stem) = word.strip_suffix("ies").filter(|stem| !stem.is_empty()) {
+        return format!("{stem}y");
+    }
+    word.strip_suffix('s').filter(|stem| stem.len() > 2).unwrap_or(word).to_owned()
 }
 
 /// A help text: the nearest word if there is one, and all known words if they are few.
@@ -16,7 +99,10 @@ pub(crate) fn help<'c>(word: &str, what: &str, known: impl IntoIterator<Item = &
     let list = match known.as_slice() {
         [] => format!("there are no {what} here"),
         few if few.len() <= SHOWN => format!("known {what}: {}", few.join(", ")),
-        many => format!("known {what}: {}, and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
+        many => {
+            let shown: Vec<&str> = many.iter().take(SHOWN).copied().collect();
+            format!("known {what}: {}, and {} more", shown.join(", "), many.len() - SHOWN)
+        }
     };
     match nearest(word, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {list}"),
@@ -36,6 +122,31 @@ mod tests {
         assert_eq!(nearest("Validaton", known), Some("validation"));
         assert_eq!(nearest("model", known), None);
         assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn plurals_hyphens_and_words_of_other_tools_are_recognised() {
+        let stage = ["uses", "foreach", "in", "with", "needs", "if", "retry", "run", "env", "timeout"];
+        for (word, meant) in [
+            ("retries", "retry"),
+            ("Retry", "retry"),
+            ("timeouts", "timeout"),
+            ("envs", "env"),
+            ("time-out", "timeout"),
+            ("depends_on", "needs"),
+            ("inputs", "in"),
+            ("params", "with"),
+            ("matrix", "foreach"),
+            ("when", "if"),
+            ("command", "run"),
+            ("kind", "uses"),
+        ] {
+            assert_eq!(nearest(word, stage), Some(meant), "{word}");
+        }
+        assert_eq!(nearest("params", ["params", "with"]), Some("params"));
+        assert_eq!(nearest("parameters", ["params", "stages"]), Some("params"));
+        assert_eq!(nearest("on", ["hooks", "name"]), Some("hooks"));
+        assert_eq!(nearest("matrix", ["rows"]), None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! `${params.x}` and `${secrets.X}` in scalars. A scalar that is nothing else keeps the type of its value; `$${` writes `${`.
+//! `${params.x}`, `${each.x}`, and `${secrets.X}` in scalars. A scalar that is nothing else keeps the type of its value; `$${`
+//! writes `${`. In references and expressions `${each.x}` stands for the name in the instance's key.
 //!
 //! The arguments of a command may also name `${in.port}` and `${out.port}`: those stay in the text for the command stage.
 
@@ -6,7 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Node, NodeValue, Problem, Problems, SourceText, Span, suggest};
+use super::{Node, NodeValue, Problem, Problems, SourceText, Span, foreach::Each, suggest};
+use crate::registry::PathStep;
 
 /// A text cut at its expressions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +28,15 @@ pub(crate) enum Piece {
 /// Which names a scalar may use besides parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// Parameters and secrets.
+    /// Parameters, axes, and secrets.
     Values,
+    /// The same, but axes by their names in keys.
+    References,
     /// Also the ports of a command.
     Ports,
     /// Secrets may also stand inside a text, which keeps their names.
     Secrets,
-    /// None: the scalar is an expression already.
+    /// Axes by their names in keys: the scalar is an expression already.
     Expression,
 }
 
@@ -41,7 +45,7 @@ impl Names {
     fn is_read_again(self) -> bool {
         match self {
             Self::Ports | Self::Secrets => true,
-            Self::Values | Self::Expression => false,
+            Self::Values | Self::References | Self::Expression => false,
         }
     }
 }
@@ -80,6 +84,17 @@ impl Template {
     }
 }
 
+impl Template {
+    /// Whether all its expressions are axes of `foreach:`.
+    fn is_about_axes(&self) -> bool {
+        let about_axes = |piece: &Piece| match piece {
+            Piece::Text(_) => true,
+            Piece::Name { root, .. } => root == "each",
+        };
+        self.pieces.iter().all(about_axes)
+    }
+}
+
 fn flush(pieces: &mut Vec<Piece>, literal: &mut String) {
     if !literal.is_empty() {
         pieces.push(Piece::Text(std::mem::take(literal)));
@@ -98,7 +113,9 @@ fn parse_name(name: &str) -> Result<Piece, TemplateError> {
     let Some((root, field)) = parts else {
         return Err(TemplateError {
             message: format!("`${{{name}}}` is not a name"),
-            help: "write `${params.NAME}` or `${secrets.NAME}`; conditions belong in `if:`, `gate:`, or `expect:`".to_owned(),
+            help:
+                "write `${params.NAME}`, `${each.NAME}`, or `${secrets.NAME}`; conditions belong in `if:`, `gate:`, or `expect:`"
+                    .to_owned(),
         });
     };
     Ok(Piece::Name { root: root.to_owned(), field: field.to_owned() })
@@ -115,9 +132,63 @@ pub(crate) struct Substitution<'a> {
     pub(crate) file: &'a Arc<SourceText>,
     /// The value of every declared parameter; none for one whose value is itself a problem.
     pub(crate) params: &'a BTreeMap<String, Option<Value>>,
+    pub(crate) each: Each<'a>,
     pub(crate) problems: &'a mut Problems,
     /// How many scalars became null because of a problem.
     pub(crate) holes: usize,
+}
+
+impl<'a> Substitution<'a> {
+    pub(crate) fn new(
+        (file, params): (&'a Arc<SourceText>, &'a BTreeMap<String, Option<Value>>),
+        each: Each<'a>,
+        problems: &'a mut Problems,
+    ) -> Self {
+        Self { file, params, each, problems, holes: 0 }
+    }
+
+    /// The plain value of a node, or none when a part of it has a problem.
+    pub(crate) fn whole(&mut self, node: &Node) -> Option<Value> {
+        let before = self.holes;
+        let value = self.value(node, Names::Values);
+        (self.holes == before).then_some(value)
+    }
+
+    /// The plain value of a node with nulls where a part has a problem, and the paths of those, below a path.
+    pub(crate) fn punched(&mut self, node: &Node, names: Names, below: PathStep) -> (Value, Vec<Vec<PathStep>>) {
+        let before = self.holes;
+        let value = self.value(node, names);
+        let mut found = Vec::new();
+        if self.holes > before {
+            self.find_holes(node, names, (&mut vec![below], &mut found));
+        }
+        (value, found)
+    }
+
+    fn find_holes(&mut self, node: &Node, names: Names, (path, found): (&mut Vec<PathStep>, &mut Vec<Vec<PathStep>>)) {
+        let mut below = |step: PathStep, inner: &Node, found: &mut Vec<Vec<PathStep>>| {
+            path.push(step);
+            self.find_holes(inner, names, (path, found));
+            path.pop();
+        };
+        match &node.value {
+            NodeValue::Map(entries) => {
+                for entry in entries {
+                    below(PathStep::key(&entry.key), &entry.value, found);
+                }
+            }
+            NodeValue::List(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    below(PathStep::Index(at), item, found);
+                }
+            }
+            NodeValue::Null | NodeValue::Bool(_) | NodeValue::Number(_) | NodeValue::Text(_) | NodeValue::Broken => {
+                let before = self.holes;
+                self.value(node, names);
+                found.extend((self.holes > before).then(|| path.clone()));
+            }
+        }
+    }
 }
 
 impl Substitution<'_> {
@@ -137,7 +208,7 @@ impl Substitution<'_> {
             return Value::from(text);
         }
         let error = match Template::parse(text) {
-            _ if names == Names::Expression => TemplateError {
+            Ok(template) if names == Names::Expression && !template.is_about_axes() => TemplateError {
                 message: "`${}` does not belong in an expression".to_owned(),
                 help: "write `params.NAME` without the dollar and braces".to_owned(),
             },
@@ -158,6 +229,7 @@ impl Substitution<'_> {
             match root.as_str() {
                 "params" => return self.param(field, span).unwrap_or_else(|| self.hole()),
                 "secrets" => return json!({ "secret": field }),
+                "each" => return self.axis(field, span, names).unwrap_or_else(|| self.hole()),
                 _ => {}
             }
         }
@@ -187,6 +259,15 @@ impl Substitution<'_> {
                 }
                 text.map(|text| if names.is_read_again() { text.replace("${", "$${") } else { text })
             }
+            "each" => {
+                let value = self.axis(field, span, names)?;
+                let text = scalar_text(&value);
+                if text.is_none() {
+                    let message = format!("the value of axis `{field}` is no scalar and cannot stand inside a text");
+                    self.add("flow::workflow::template", span, message, "make it the whole value".to_owned());
+                }
+                text.map(|text| if names.is_read_again() { text.replace("${", "$${") } else { text })
+            }
             "secrets" if names == Names::Secrets => Some(format!("${{secrets.{field}}}")),
             "secrets" => {
                 let message = format!("secret `{field}` cannot stand inside a text");
@@ -197,12 +278,34 @@ impl Substitution<'_> {
             "in" | "out" if names == Names::Ports => Some(format!("${{{root}.{field}}}")),
             _ => {
                 let message = format!("unknown name `{root}.{field}` in `${{}}`");
-                let roots: &[&str] = if names == Names::Ports { &["params", "in", "out"] } else { &["params", "secrets"] };
+                let roots: &[&str] =
+                    if names == Names::Ports { &["params", "each", "in", "out"] } else { &["params", "each", "secrets"] };
                 let help = suggest::help(root, "names", roots.iter().copied());
                 self.add("flow::workflow::unknown_name", span, message, help);
                 None
             }
         }
+    }
+
+    /// The value of an axis, or its name in keys where a key may be spelled.
+    fn axis(&mut self, name: &str, span: Span, names: Names) -> Option<Value> {
+        let instance = match self.each {
+            Each::Broken => return None,
+            Each::Of(instance) => instance,
+            Each::Nothing => {
+                let message = format!("`${{each.{name}}}` stands in a place without `foreach:`");
+                let help = format!("add `foreach: {{{name}: [VALUE, VALUE]}}` to the stage");
+                self.add("flow::workflow::unknown_name", span, message, help);
+                return None;
+            }
+        };
+        if let Some(found) = instance.get(name) {
+            let by_name = matches!(names, Names::References | Names::Expression) && !found.name.is_empty();
+            return Some(if by_name { Value::from(found.name.as_str()) } else { found.value.clone() });
+        }
+        let help = format!("instance `{}`: {}", instance.key, suggest::help(name, "axes", instance.axes()));
+        self.add("flow::workflow::unknown_name", span, format!("unknown axis `{name}`"), help);
+        None
     }
 
     fn param(&mut self, name: &str, span: Span) -> Option<Value> {
@@ -243,7 +346,7 @@ mod tests {
         let mut problems = Problems::default();
         let node = Node { span: Span::default(), value: NodeValue::Text(text.to_owned()) };
         let file = SourceText::new("t.yaml", text);
-        let value = Substitution { file: &file, params: &params, problems: &mut problems, holes: 0 }.value(&node, names);
+        let value = Substitution::new((&file, &params), Each::Nothing, &mut problems).value(&node, names);
         let found = problems.into_sorted();
         if found.is_empty() { Ok(value) } else { Err(found.into_iter().map(|problem| problem.message).collect()) }
     }

@@ -54,6 +54,14 @@ impl Folder {
         Plan::load(&PlanRequest { project: &project, registry: &registry, params: &params, only: &only, limit: Some(5), profile })
     }
 
+    /// The problems of `flow check`, as codes and messages.
+    pub(crate) fn check(&self) -> Vec<(&'static str, String)> {
+        let (project, registry) = (self.project(), toys());
+        let request = PlanRequest { project: &project, registry: &registry, params: &[], only: &[], limit: None, profile: None };
+        let problems = Plan::check(&request).err().map(PlanErrors::into_problems).unwrap_or_default();
+        problems.into_iter().map(|problem| (problem.code, problem.message)).collect()
+    }
+
     /// Codes and words that the problems of the workflow point at.
     pub(crate) fn problems(&self, profile: Option<&str>) -> Vec<(&'static str, String)> {
         let errors = self.ask(&[], &[], profile).unwrap_err();

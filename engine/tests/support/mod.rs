@@ -66,10 +66,16 @@ fn role(arguments: &[&str]) -> RunnerProgram {
 
 /// This test binary in another role, in a process of its own.
 fn play(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    play_in(Path::new("."), arguments, environment)
+}
+
+/// The same, with another working folder.
+fn play_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     let program = role(arguments);
     Command::new(program.program)
         .args(program.arguments)
         .envs(environment.iter().copied())
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -224,8 +230,13 @@ impl Lab {
 
     /// A new run, or the resumption of one, in a process of its own.
     pub(crate) fn engine(&self, resume: Option<RunId>, environment: &[(&str, &str)]) -> Child {
+        self.engine_in(Path::new("."), resume, environment)
+    }
+
+    /// The same, with another working folder.
+    pub(crate) fn engine_in(&self, folder: &Path, resume: Option<RunId>, environment: &[(&str, &str)]) -> Child {
         let run = resume.map_or_else(|| "new".to_owned(), |run| run.to_string());
-        play(&[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run], environment)
+        play_in(folder, &[ENGINE, self.root.to_str().unwrap(), self.store.to_str().unwrap(), &run], environment)
     }
 
     /// A collection that keeps nothing, in a process of its own.

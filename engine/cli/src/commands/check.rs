@@ -10,6 +10,8 @@ use super::{
 use crate::{CliError, ExitStatus, Shell, args::WorkflowArgs, text::near_here, ui::Tone};
 
 /// Check a workflow file and report every problem at once, without running anything
+///
+/// Looks at every profile, and whether the files are there that stages name.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,7 +32,7 @@ pub(crate) struct CheckArgs {
 }
 
 pub(super) fn execute(args: &CheckArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
-    let (project, plan) = args.workflow.load(shell)?;
+    let (project, plan) = args.workflow.check(shell)?;
     if let Some(stage) = &args.determinism {
         return determinism::execute((&plan, &project), stage, shell);
     }

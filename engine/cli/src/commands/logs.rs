@@ -10,6 +10,7 @@ use std::{
 
 use clap::Args;
 use flow_engine::{
+    plan::selects,
     run::{StageState, StageStatus},
     store::Store,
 };
@@ -34,7 +35,7 @@ pub(crate) struct LogsArgs {
     /// The run, or a stage of the latest run
     #[arg(default_value = "latest", value_name = "RUN|STAGE")]
     run: String,
-    /// Only this stage
+    /// Only this stage; 'clean@*' means all of its instances
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
     /// Go on printing until the run ends
@@ -45,7 +46,8 @@ pub(crate) struct LogsArgs {
 pub(super) fn execute(args: &LogsArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     let (mut found, only) = asked(args, shell)?;
     let known = |found: &Found| found.state.stages.iter().map(|stage| stage.name.clone()).collect::<Vec<_>>().join(", ");
-    if let Some(stage) = only.as_ref().filter(|stage| found.state.stage(stage).is_none()) {
+    let none = |wanted: &&String| !found.state.stages.iter().any(|stage| selects(wanted, &stage.name));
+    if let Some(stage) = only.as_ref().filter(none) {
         let help = format!("its stages are {}", known(&found));
         return Err(CliError::usage(format!("run {} has no stage {stage:?}", found.run), help));
     }
@@ -81,7 +83,9 @@ fn asked(args: &LogsArgs, shell: &Shell) -> Result<(Found, Option<String>), CliE
         Err(error) => error,
     };
     match Found::run(shell, "latest") {
-        Ok(latest) if args.stage.is_none() && latest.state.stage(&args.run).is_some() => Ok((latest, Some(args.run.clone()))),
+        Ok(latest) if args.stage.is_none() && latest.state.stages.iter().any(|stage| selects(&args.run, &stage.name)) => {
+            Ok((latest, Some(args.run.clone())))
+        }
         _ => Err(error),
     }
 }
@@ -95,7 +99,7 @@ struct Replay {
 
 impl Replay {
     fn show(&mut self, found: &Found, only: Option<&str>, ui: Ui) {
-        for stage in found.state.stages.iter().filter(|stage| only.is_none_or(|name| name == stage.name)) {
+        for stage in found.state.stages.iter().filter(|stage| only.is_none_or(|wanted| selects(wanted, &stage.name))) {
             if matches!(stage.status, StageStatus::Cached { .. }) && self.shown.insert(stage.name.clone()) {
                 self.stage(stage, ui);
             }
@@ -121,16 +125,17 @@ impl Replay {
 
 /// Why there is nothing to print.
 fn silence(only: Option<&str>, found: &Found) -> String {
-    match only.and_then(|name| found.state.stage(name)) {
-        Some(stage) if stage.attempts == 0 => format!("{} started no process in run {}", stage.name, found.run),
-        Some(stage) => format!("{} printed nothing in run {}", stage.name, found.run),
-        None => format!("no stage printed anything in run {}", found.run),
+    match (only.and_then(|name| found.state.stage(name)), only) {
+        (Some(stage), _) if stage.attempts == 0 => format!("{} started no process in run {}", stage.name, found.run),
+        (Some(stage), _) => format!("{} printed nothing in run {}", stage.name, found.run),
+        (None, Some(wanted)) => format!("no stage of {wanted} printed anything in run {}", found.run),
+        (None, None) => format!("no stage printed anything in run {}", found.run),
     }
 }
 
 /// Adds the files of attempts that were started since the last look.
 fn open(tails: &mut Vec<Tail>, found: &Found, only: Option<&str>) {
-    for stage in found.state.stages.iter().filter(|stage| only.is_none_or(|name| name == stage.name)) {
+    for stage in found.state.stages.iter().filter(|stage| only.is_none_or(|wanted| selects(wanted, &stage.name))) {
         for attempt in 1..=stage.attempts {
             for stream in ["stdout", "stderr"] {
                 let path = found.paths().attempt(&stage.name, attempt).join(stream);

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use flow_engine::{
+    plan::selects,
     run::{Reason, StageStatus, Why, why},
     store::Store,
 };
@@ -20,7 +21,7 @@ Examples:
   flow why train
   flow why train --run 01JDF3 --json")]
 pub(crate) struct WhyArgs {
-    /// The stage
+    /// The stage; 'clean@*' means all of its instances
     stage: String,
     /// The run
     #[arg(long, default_value = "latest")]
@@ -29,12 +30,19 @@ pub(crate) struct WhyArgs {
 
 pub(super) fn execute(args: &WhyArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     let found = Found::run(shell, &args.run)?;
-    let answer = why(&found.project, &args.stage, Some(found.run))?;
-    if shell.ui.json() {
-        crate::ui::document(&answer);
-    } else {
-        let store = Store::open(&found.project.site.store)?;
-        crate::ui::print(&text(&answer, &store, shell.ui));
+    let selected: Vec<&str> =
+        found.state.stages.iter().map(|stage| stage.name.as_str()).filter(|name| selects(&args.stage, name)).collect();
+    // A name that selects nothing is told by the engine, which knows all of them.
+    let asked = if selected.is_empty() { vec![args.stage.as_str()] } else { selected };
+    let answers: Vec<Why> =
+        asked.into_iter().map(|stage| why(&found.project, stage, Some(found.run))).collect::<Result<_, _>>()?;
+    match answers.as_slice() {
+        [answer] if shell.ui.json() => crate::ui::document(answer),
+        answers if shell.ui.json() => crate::ui::document(&answers),
+        answers => {
+            let store = Store::open(&found.project.site.store)?;
+            answers.iter().for_each(|answer| crate::ui::print(&text(answer, &store, shell.ui)));
+        }
     }
     Ok(ExitStatus::Ok)
 }

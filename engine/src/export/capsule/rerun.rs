@@ -98,7 +98,7 @@ impl Again<'_> {
     fn stage(&self, stage: &CheckedStage) -> RerunOutcome {
         let Some(preimage) = &stage.preimage else { return skipped("its pre-image is not inside") };
         let config = preimage.get("params").cloned().unwrap_or_default();
-        let restored = match restore_stage(self.registry, &stage.kind, config) {
+        let restored = match restore_stage(self.registry, &stage.kind, &config) {
             Ok(restored) => restored,
             Err(error) => return skipped(format!("this flow cannot do it: {}", error.message)),
         };

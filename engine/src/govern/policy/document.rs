@@ -105,7 +105,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn rules(&mut self) -> Vec<Rule> {
         let Some(root) = parse(self.file, self.problems) else { return Vec::new() };
-        let document = match every_error(root.to_json(), ConfigError::parse::<PolicyDocument>) {
+        let document = match every_error(&root.to_json(), ConfigError::parse::<PolicyDocument>) {
             Ok(document) => document,
             Err(partial) => {
                 let first = Span::new(root.span.start, (root.span.start + 1).min(root.span.end));

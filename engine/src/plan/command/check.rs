@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{CommandConfig, CommandStage};
+use super::{super::names::gathers, CommandConfig, CommandStage};
 use crate::{
     ArtifactKind,
     registry::PathStep,
@@ -46,7 +46,6 @@ pub(crate) fn build(document: &StageDocument, site: &CommandSite<'_>) -> Result<
 const COMMAND: &str = "flow::plan::command";
 
 fn config(document: &StageDocument, site: &CommandSite<'_>) -> CommandConfig {
-    let arity = |from: &Vec<String>| if from.len() == 1 { Arity::One } else { Arity::Many };
     CommandConfig {
         run: document.run.iter().flatten().map(|Scalar(text)| text.clone()).collect(),
         env: document.env.clone(),
@@ -57,6 +56,14 @@ fn config(document: &StageDocument, site: &CommandSite<'_>) -> CommandConfig {
         folder: site.relative.clone(),
         sandbox: document.sandbox,
         tools: document.tools.clone(),
+    }
+}
+
+/// How many artifacts a binding brings: a gathered input is a list, also when one instance is left.
+fn arity(from: &[String]) -> Arity {
+    match from {
+        [one] if !gathers(one) => Arity::One,
+        _ => Arity::Many,
     }
 }
 
@@ -223,7 +230,7 @@ impl Checks<'_> {
 }
 
 fn binds_many(document: &StageDocument, port: &str) -> bool {
-    document.inputs.get(port).is_some_and(|binding| binding.from.len() != 1)
+    document.inputs.get(port).is_some_and(|binding| arity(&binding.from) == Arity::Many)
 }
 
 fn covers(pattern: &str, file: &Path) -> bool {

@@ -76,14 +76,14 @@ impl CommandStage {
     }
 
     /// Makes a command again from its recorded configuration.
-    pub(super) fn restore(config: Value) -> Result<Self, ConfigError> {
+    pub(super) fn restore(config: &Value) -> Result<Self, ConfigError> {
         Self::new(ConfigError::parse(config)?)
     }
 }
 
 /// Runs a command watched and tells what it uses undeclared; its outputs are thrown away.
 pub(crate) fn observe(stage: &dyn DynStage, cx: &StageContext<'_>) -> Result<Observed, StageError> {
-    let restored = CommandStage::restore(stage.config().clone());
+    let restored = CommandStage::restore(stage.config());
     let command = restored.map_err(|error| StageError::internal("cannot configure a command again").because(&error))?;
     undeclared::observe(&command.config, cx)
 }

@@ -124,7 +124,7 @@ fn a_command_sees_its_inputs_its_code_and_its_environment_only() {
 fn a_recorded_configuration_makes_the_same_command() {
     let bench = Bench::new();
     let stage = build(&join(), &site(&bench.base())).unwrap();
-    let restored = CommandStage::restore(stage.config().clone()).unwrap();
+    let restored = CommandStage::restore(stage.config()).unwrap();
     assert_eq!(restored.config(), stage.config());
     assert_eq!(restored.ports(), stage.ports());
     bench.run(&restored, None).unwrap();
@@ -286,7 +286,7 @@ fn an_output_that_holds_a_secret_is_refused() {
     let bench = Bench::new();
     let more = json!({"env": {"TOKEN": {"secret": "PATH"}}});
     let config = serde_json::to_value(command(&bench, "echo \"$TOKEN\" | base64 -w0 > o.txt", &more).config()).unwrap();
-    let refused = bench.run(&CommandStage::restore(config).unwrap(), None).unwrap_err();
+    let refused = bench.run(&CommandStage::restore(&config).unwrap(), None).unwrap_err();
     assert!(refused.message.contains("holds the value of secret PATH"), "{refused}");
     assert!(!refused.to_string().contains("/usr"), "{refused}");
 }
