@@ -5,11 +5,11 @@
 //! when there was no panic, when it took bounded time and memory, and when every problem has a place inside its file, a reason,
 //! and help. `tests/long/fuzz-workflow` builds and runs it.
 
+#![expect(clippy::print_stdout, reason = "a driver tells how far it is")]
 #![expect(clippy::unwrap_used, reason = "a driver that cannot be set up ends")]
 
 use std::{
     collections::BTreeSet,
-    io::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -174,7 +174,7 @@ fn main() {
 }
 
 fn say(line: &str) {
-    writeln!(std::io::stdout(), "{line}").unwrap();
+    println!("{line}");
 }
 
 /// Every YAML file below the folders, and the good ones.
@@ -193,7 +193,7 @@ fn seeds(folders: impl Iterator<Item = PathBuf>) -> Vec<Vec<u8>> {
     found
 }
 
-/// A generator whose stream depends on the seed alone (SplitMix64).
+/// A generator whose stream depends on the seed alone (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -256,7 +256,7 @@ fn lines(document: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
             lines.swap(at, with);
         }
         6 => lines[at].insert_str(0, random.of(&[" ", "  ", "    ", "\t", "- "])),
-        7 => lines[at] = lines[at].strip_prefix("  ").unwrap_or(&lines[at]).to_owned(),
+        7 => lines[at] = lines[at].strip_prefix("  ").map_or_else(|| lines[at].clone(), str::to_owned),
         8 => {
             let indent: String = lines[at].chars().take_while(|letter| *letter == ' ').collect();
             lines.insert(at, format!("{indent}{}", random.of(PARTS)));

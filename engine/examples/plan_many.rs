@@ -3,11 +3,11 @@
 //! Shapes: `layers` (each stage reads three of the layer before), `chain`, `wide`, `cmd`, `asking` (conditions and gates), and
 //! `foreach` (one stage for every value, paired with a second, gathered by a third).
 
+#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up ends")]
 
 use std::{
     fmt::Write as _,
-    io::Write as _,
     time::{Duration, Instant},
 };
 
@@ -43,14 +43,12 @@ fn main() {
     }
     times.sort();
     let (least, middle) = (times[0], times[times.len() / 2]);
-    writeln!(
-        std::io::stdout(),
+    println!(
         "{shape}: {planned} stages, {} KiB, planned in {least:.1?} (median {middle:.1?} of {}), peak {} MiB",
         text.len() / 1024,
         times.len(),
         peak_kib() / 1024
-    )
-    .unwrap();
+    );
 }
 
 /// The most memory this process ever held.

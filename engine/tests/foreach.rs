@@ -334,7 +334,7 @@ fn many_instances_tell_their_common_problem_once_and_many_problems_end() {
         codes(&once),
         [("flow::workflow::unknown_field", "txet".to_owned()), ("flow::plan::unknown_kind", "toy/emitt@1".to_owned())]
     );
-    let many: String = (0..2000).map(|n| format!("  s{n}: {{uses: toy/emit@1, needs: [z{n}]}}\n")).collect();
+    let many = (0..2000).map(|n| format!("  s{n}: {{uses: toy/emit@1, needs: [z{n}]}}\n")).collect::<Vec<_>>().concat();
     let found = codes(&format!("flow: 1\nstages:\n{many}"));
     assert_eq!(found.len(), 501);
     assert_eq!(found.last().unwrap().0, "flow::workflow::too_many_problems");

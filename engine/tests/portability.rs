@@ -125,6 +125,7 @@ fn comments_order_and_settings_that_only_say_how_to_run_hit_every_result() {
     let changed =
         format!("# A comment.\nstages:\n{stages}defaults: {{timeout: 9h, retry: {{infra: 7}}}}\ndescription: Otherwise.\n{head}");
     std::fs::write(lab.root.join("workflow.yaml"), changed).unwrap();
+    std::fs::write(lab.root.join("flow.toml"), "[machine]\ncpus = 1\n").unwrap();
     let summary = lab.execute(&lab.start(None), |_| {}).unwrap();
     assert!(summary.stages.iter().all(|stage| cached(&summary, &stage.state.name)), "{summary:?}");
     // The one thing that does count counts.

@@ -62,13 +62,11 @@ impl Office {
 
     /// Makes a key for everybody and trusts it in a role.
     fn trust(&self, people: &[(&str, &str)]) {
-        let mut settings = "[trust]\n".to_owned();
-        for (name, role) in people {
+        let line = |(name, role): &(&str, &str)| {
             let made = self.flow(name, &["keys", "new", name, "--json"]).ends(0).json();
-            let key = made["key"].as_str().unwrap().to_owned();
-            settings.push_str(&format!("{name} = {{key = \"{key}\", roles = [\"{role}\"]}}\n"));
-        }
-        self.write("flow.toml", &settings);
+            format!("{name} = {{key = {}, roles = [\"{role}\"]}}\n", made["key"])
+        };
+        self.write("flow.toml", &format!("[trust]\n{}", people.iter().map(line).collect::<Vec<_>>().concat()));
     }
 }
 

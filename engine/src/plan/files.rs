@@ -25,9 +25,13 @@ impl Files<'_> {
         for (member, configured) in expansion.members.iter().zip(self.configured) {
             let sources = configured.iter().flat_map(|configured| configured.stage.sources());
             for source in sources {
-                let SourceRef::Files(pattern) = source else { continue };
-                if let Some(texts) = missing(&pattern, self.base) {
-                    self.tell((member.scope, member.index), &pattern, texts);
+                let (folder, pattern) = match &source {
+                    SourceRef::Files(pattern) => (self.base.to_owned(), pattern),
+                    SourceRef::Below { folder, pattern } => (self.base.join(folder), pattern),
+                    SourceRef::Pinned(_) | SourceRef::Program(_) => continue,
+                };
+                if let Some(texts) = missing(pattern, &folder) {
+                    self.tell((member.scope, member.index), pattern, texts);
                 }
             }
         }

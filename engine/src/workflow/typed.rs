@@ -389,14 +389,31 @@ mod tests {
         share: f64,
     }
 
-    fn errors(value: Value) -> Vec<String> {
-        let partial = every_error(&value, ConfigError::parse::<Outer>).err().unwrap();
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only read to be refused")]
+    struct Many {
+        mode: Mode,
+        path: String,
+        on: bool,
+        list: Vec<u32>,
+        share: f64,
+        period: crate::workflow::Period,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Mode {
+        Fast,
+    }
+
+    fn errors(value: &Value) -> Vec<String> {
+        let partial = every_error(value, ConfigError::parse::<Outer>).err().unwrap();
         partial.errors.into_iter().map(|error| error.message).collect()
     }
 
     #[test]
     fn all_errors_are_found_and_none_follows_from_another() {
-        let found = errors(json!({
+        let found = errors(&json!({
             "rank": "high", "name": "x", "nme": 1, "inner": {"a": {"share": "lots"}, "b": {"shre": 1, "share": 1}}, "list": [1, "x", "y"],
         }));
         assert_eq!(found.len(), 6, "{found:?}");
@@ -405,8 +422,8 @@ mod tests {
 
     #[test]
     fn a_misspelled_key_is_not_missing_too() {
-        assert_eq!(errors(json!({"ranks": 1})).len(), 2);
-        assert_eq!(errors(json!({"ranks": 1, "name": "x", "inner": {"a": {"shares": 1}}})).len(), 2);
+        assert_eq!(errors(&json!({"ranks": 1})).len(), 2);
+        assert_eq!(errors(&json!({"ranks": 1, "name": "x", "inner": {"a": {"shares": 1}}})).len(), 2);
     }
 
     #[test]
@@ -419,23 +436,8 @@ mod tests {
 
     #[test]
     fn every_missing_field_is_found() {
-        let found = errors(json!({"inner": {"a": {}, "b": {"share": 1}}}));
+        let found = errors(&json!({"inner": {"a": {}, "b": {"share": 1}}}));
         assert_eq!(found, ["missing field `share`", "missing field `rank`", "missing field `name`"]);
-        #[derive(Debug, Deserialize)]
-        #[expect(dead_code, reason = "only read to be refused")]
-        struct Many {
-            mode: Mode,
-            path: String,
-            on: bool,
-            list: Vec<u32>,
-            share: f64,
-            period: crate::workflow::Period,
-        }
-        #[derive(Debug, Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum Mode {
-            Fast,
-        }
         let partial = every_error(&json!({}), ConfigError::parse::<Many>).err().unwrap();
         assert_eq!(partial.errors.len(), 6, "{:?}", partial.errors);
         assert!(partial.rest.is_some_and(|rest| matches!(rest.mode, Mode::Fast)));
@@ -451,7 +453,7 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_found_after_the_rest() {
-        let found = errors(json!({"rank": 1, "extra": true}));
+        let found = errors(&json!({"rank": 1, "extra": true}));
         assert_eq!(found.len(), 2);
         assert!(found[1].contains("missing field `name`"));
     }

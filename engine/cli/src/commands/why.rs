@@ -41,7 +41,9 @@ pub(super) fn execute(args: &WhyArgs, shell: &Shell) -> Result<ExitStatus, CliEr
         answers if shell.ui.json() => crate::ui::document(&answers),
         answers => {
             let store = Store::open(&found.project.site.store)?;
-            answers.iter().for_each(|answer| crate::ui::print(&text(answer, &store, shell.ui)));
+            for answer in answers {
+                crate::ui::print(&text(answer, &store, shell.ui));
+            }
         }
     }
     Ok(ExitStatus::Ok)

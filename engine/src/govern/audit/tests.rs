@@ -173,7 +173,11 @@ fn many_writers_at_once_make_one_chain() {
     std::thread::scope(|scope| {
         for writer in 0..4 {
             let case = &case;
-            scope.spawn(move || (0..5).for_each(|turn| drop(case.append(&format!("{writer}-{turn}")))));
+            scope.spawn(move || {
+                for turn in 0..5 {
+                    case.append(&format!("{writer}-{turn}"));
+                }
+            });
         }
     });
     let inspection = verify(&case.project()).unwrap();
