@@ -19,7 +19,7 @@ use flow_text::{
     tokenizer::ChatTokenizer,
 };
 
-use crate::{Checkpoint, ModelError, Opened, adapter::StoredAdapter};
+use crate::{Checkpoint, ModelError, Opened, adapter::StoredAdapter, chat_defaults};
 use attention::Cache;
 use engine::{Engine, Row};
 use sequence::Sequence;
@@ -46,11 +46,13 @@ impl Generator {
     /// Prepares an opened model, with the adapter of a PEFT folder laid over it if there is one.
     pub fn new(name: &str, opened: &Opened, adapter: Option<&Path>) -> Result<Self, ModelError> {
         let config = opened.checkpoint.config();
+        let system = adapter.map(chat_defaults::read).transpose()?.flatten();
         let adapter = adapter.map(|folder| StoredAdapter::open(folder, config)).transpose()?;
         let card = ModelCard {
             name: name.to_owned(),
             context: config.context,
             parameters: config.parameters() + adapter.as_ref().map_or(0, StoredAdapter::parameters),
+            system,
         };
         let engine = Engine::new(&opened.checkpoint, adapter.as_ref())?;
         Ok(Self { card, engine, tokenizer: Arc::clone(&opened.tokenizer) })

@@ -7,6 +7,7 @@
 pub mod adapter;
 mod base;
 pub mod batch;
+mod chat_defaults;
 pub mod checkpoint;
 pub mod device;
 pub mod error;

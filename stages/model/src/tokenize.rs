@@ -62,7 +62,7 @@ pub struct Tokenize;
 impl Stage for Tokenize {
     type Config = TokenizeConfig;
     const KIND: &'static str = "text/tokenize";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
 
     fn ports(_: &TokenizeConfig) -> Ports {
         let ports = SPLITS.iter().fold(Ports::new(), |ports, split| ports.reads_optional(split, Rows));
@@ -113,28 +113,30 @@ fn limit(config: &TokenizeConfig, context: usize) -> Result<Limit, StageError> {
 struct Encoder<'a> {
     tokenizer: &'a ChatTokenizer,
     limit: Limit,
-    meta: TokensMeta,
 }
 
 impl<'a> Encoder<'a> {
     fn new(opened: &'a Opened, limit: Limit) -> Self {
-        let tokenizer = &*opened.tokenizer;
-        let meta = TokensMeta {
-            tokenizer: tokenizer.digest(),
-            template: tokenizer.template().digest(),
-            max_length: limit.max_length as u64,
-        };
-        Self { tokenizer, limit, meta }
+        Self { tokenizer: &opened.tokenizer, limit }
+    }
+
+    fn meta(&self, system: Option<String>) -> TokensMeta {
+        TokensMeta {
+            tokenizer: self.tokenizer.digest(),
+            template: self.tokenizer.template().digest(),
+            max_length: self.limit.max_length as u64,
+            system,
+        }
     }
 
     fn run_empty(&self, output: &Path) -> Result<(), StageError> {
-        TokensWriter::create(output, &self.meta)?.finish()?;
+        TokensWriter::create(output, &self.meta(None))?.finish()?;
         Ok(())
     }
 
     fn run(&self, input: &Path, output: &Path, cx: &StageContext<'_>) -> Result<Tally, StageError> {
         let rows = RowsReader::open(input)?;
-        let mut writer = TokensWriter::create(output, &self.meta)?;
+        let mut writer = TokensWriter::create(output, &self.meta(shared_system(&rows)?))?;
         let mut tally = Tally::default();
         for batch in rows.batches() {
             let batch = batch?;
@@ -156,6 +158,22 @@ impl<'a> Encoder<'a> {
         let forged = self.tokenizer.count_forged(&record.messages) as u64;
         (encode_conversation(self.tokenizer, &record.messages, self.limit), forged)
     }
+}
+
+/// The system message that every row opens with. A model taught under one answers well only under it, so it travels with the
+/// tokens to the adapter, and whoever talks with the model need not know it.
+fn shared_system(rows: &RowsReader) -> Result<Option<String>, StageError> {
+    let mut shared: Option<String> = None;
+    for batch in rows.batches() {
+        for record in batch? {
+            let opening = record.messages.into_iter().next().filter(|message| message.role == "system");
+            let Some(opening) = opening else { return Ok(None) };
+            if *shared.get_or_insert_with(|| opening.content.clone()) != opening.content {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(shared)
 }
 
 fn measure(cx: &StageContext<'_>, tallies: &[(&str, Tally)]) {

@@ -33,7 +33,7 @@ pub use self::{
     trainer::{TrainError, Trainer, TrainerOptions, mean_loss},
 };
 use crate::{
-    Adapter, Network, Opened, base,
+    Adapter, Network, Opened, base, chat_defaults,
     checkpoint::{Checkpoint, CheckpointError, Cursor},
     device,
     schedule::Schedule,
@@ -86,6 +86,7 @@ impl Stage for Sft {
         let validation = validation.map(|tokens| validation::validate(&trainer, &tokens, &config.eval, cx));
         let validation = validation.transpose()?.flatten();
         trainer.adapter().save(cx.output("adapter")?, &config.base)?;
+        chat_defaults::write(cx.output("adapter")?, train.meta().system.as_deref())?;
         report::measure(cx, &trainer, validation);
         report::build(config, &run, &trainer, validation).write(cx.output("report")?)
     }

@@ -131,6 +131,24 @@ fn more_epochs_go_on_where_fewer_ended_and_end_with_the_same_bytes() {
 }
 
 #[test]
+fn the_system_message_of_every_row_travels_to_the_adapter_and_one_of_some_rows_does_not() {
+    for last in ["Answer.", "Sing."] {
+        let bench = Bench::new();
+        let mut rows = records(3);
+        for (row, system) in rows.iter_mut().zip(["Answer.", "Answer.", last]) {
+            let message = flow_text::record::Message { role: "system".to_owned(), content: system.to_owned() };
+            row.messages.insert(0, message);
+        }
+        tokenize(&bench, &rows);
+        sft(&bench, "sft", &json!({"duration": {"epochs": 1}}), &Log::default()).unwrap();
+        let opened = flow_model::loader::open(&bench.path("model")).unwrap();
+        let tuned = flow_model::generator::Generator::new("m", &opened, Some(&bench.path("sft.adapter"))).unwrap();
+        let expected = (last == "Answer.").then_some("Answer.");
+        assert_eq!(flow_text::generate::Generate::card(&tuned).system.as_deref(), expected);
+    }
+}
+
+#[test]
 fn tokens_are_the_same_twice_and_rows_without_an_answer_are_left_out() {
     let bench = Bench::new();
     let mut rows = records(5);

@@ -52,7 +52,7 @@ pub fn generate(
 ) -> Result<Answer, StageError> {
     let prompt = match (prompting, messages.last()) {
         (Prompting::Raw, Some(last)) => model.encode(&last.content),
-        _ => model.encode_chat(messages),
+        _ => model.encode_chat(&model.card().open_as_trained(messages.to_vec())),
     }
     .map_err(|error| failed(&error))?;
     let context = model.card().context;

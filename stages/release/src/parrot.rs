@@ -15,7 +15,7 @@ pub struct Parrot {
 impl Parrot {
     /// A parrot that answers to a name.
     pub fn new(name: &str) -> Self {
-        Self { card: ModelCard { name: name.to_owned(), context: 4096, parameters: 0 } }
+        Self { card: ModelCard { name: name.to_owned(), context: 4096, parameters: 0, system: None } }
     }
 }
 

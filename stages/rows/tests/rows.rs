@@ -105,7 +105,7 @@ fn an_unfinished_writer_leaves_a_torn_file() {
 #[test]
 fn another_artifact_is_refused_with_its_columns() {
     let folder = folder();
-    let meta = TokensMeta { tokenizer: "a".to_owned(), template: "b".to_owned(), max_length: 1 };
+    let meta = TokensMeta { tokenizer: "a".to_owned(), template: "b".to_owned(), max_length: 1, system: None };
     TokensWriter::create(folder.path(), &meta).and_then(TokensWriter::finish).expect("it writes");
     let refused = RowsReader::open(folder.path()).expect_err("it holds tokens");
     assert!(refused.to_string().contains("does not hold rows: its columns are row_id LargeUtf8, input_ids"), "{refused}");

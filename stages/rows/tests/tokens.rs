@@ -13,7 +13,12 @@ fn folder() -> TempDir {
 }
 
 fn meta() -> TokensMeta {
-    TokensMeta { tokenizer: "0123abcd".to_owned(), template: "4567".to_owned(), max_length: 2_048 }
+    TokensMeta {
+        tokenizer: "0123abcd".to_owned(),
+        template: "4567".to_owned(),
+        max_length: 2_048,
+        system: Some("Be brief.".to_owned()),
+    }
 }
 
 fn row((row_id, input_ids, labels): &Row) -> TokenRow<'_> {

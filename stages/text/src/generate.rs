@@ -2,13 +2,15 @@
 
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
+use crate::record::Message;
+
 /// A model that continues token sequences.
 pub trait Generate: Send {
     /// What the model is.
     fn card(&self) -> &ModelCard;
 
     /// Renders a conversation with the model's own chat template, generation prompt included, and encodes it.
-    fn encode_chat(&self, messages: &[crate::record::Message]) -> Result<Vec<u32>, GenerateError>;
+    fn encode_chat(&self, messages: &[Message]) -> Result<Vec<u32>, GenerateError>;
 
     /// Encodes plain text, special tokens off.
     fn encode(&self, text: &str) -> Result<Vec<u32>, GenerateError>;
@@ -60,6 +62,23 @@ pub struct ModelCard {
     pub context: usize,
     /// Parameters in all, adapter included.
     pub parameters: u64,
+    /// The system message that it was fine-tuned under, if there was one.
+    pub system: Option<String>,
+}
+
+impl ModelCard {
+    /// Opens a conversation as in training: under the model's own system message, unless the caller brought one. An empty one
+    /// is left out, so that a caller can ask for none.
+    pub fn open_as_trained(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        match (messages.first().filter(|message| message.role == "system"), &self.system) {
+            (Some(opening), _) if opening.content.is_empty() => {
+                messages.remove(0);
+            }
+            (None, Some(system)) => messages.insert(0, Message { role: "system".to_owned(), content: system.clone() }),
+            (Some(_), _) | (None, None) => {}
+        }
+        messages
+    }
 }
 
 /// How the next token is chosen.
@@ -103,4 +122,22 @@ pub struct GenerateError {
     pub message: String,
     /// What the reader can do next.
     pub help: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(role: &str, content: &str) -> Message {
+        Message { role: role.to_owned(), content: content.to_owned() }
+    }
+
+    #[test]
+    fn a_conversation_opens_as_in_training_unless_the_caller_says_otherwise() {
+        let card = ModelCard { name: "m".to_owned(), context: 8, parameters: 0, system: Some("Triage.".to_owned()) };
+        let (asked, own, none) = (message("user", "hi"), message("system", "Sing."), message("system", ""));
+        assert_eq!(card.open_as_trained(vec![asked.clone()]), [message("system", "Triage."), asked.clone()]);
+        assert_eq!(card.open_as_trained(vec![own.clone(), asked.clone()]), [own, asked.clone()]);
+        assert_eq!(card.open_as_trained(vec![none, asked.clone()]), [asked]);
+    }
 }

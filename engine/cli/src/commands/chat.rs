@@ -20,7 +20,7 @@ pub(crate) struct ChatArgs {
     /// The model: NAME@ALIAS, NAME@VERSION, registry:…, pip:…, file:…, or hf:…
     #[arg(value_name = "REF")]
     reference: String,
-    /// Tell the model this first
+    /// Tell the model this first; without it a fine-tuned model hears what all its training rows opened with, with '' nothing
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     #[command(flatten)]

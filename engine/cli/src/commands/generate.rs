@@ -21,7 +21,7 @@ pub(crate) struct GenerateArgs {
     /// The prompt; `-` reads standard input
     #[arg(long, short, value_name = "TEXT")]
     prompt: String,
-    /// Tell the model this first
+    /// Tell the model this first; without it a fine-tuned model hears what all its training rows opened with, with '' nothing
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
     /// Continue the prompt as it stands, without the model's chat template

@@ -138,7 +138,10 @@ fn run(model: &mut dyn Generate, ask: Ask, reply: &UnboundedSender<Reply>) -> Re
 fn encode(model: &dyn Generate, input: Input) -> Result<Vec<u32>, Fault> {
     match input {
         // What a template refuses (roles out of order, say) is the client's to mend.
-        Input::Chat(messages) => model.encode_chat(&messages).map_err(|error| Fault::Refused(error.to_string())),
+        Input::Chat(messages) => {
+            let messages = model.card().open_as_trained(messages);
+            model.encode_chat(&messages).map_err(|error| Fault::Refused(error.to_string()))
+        }
         Input::Text(text) => Ok(model.encode(&text)?),
         Input::Ids(ids) => Ok(ids),
     }

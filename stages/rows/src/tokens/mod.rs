@@ -16,6 +16,7 @@ const TOKENS: &str = "tokens";
 const TOKENIZER: &str = "flow.tokenizer";
 const TEMPLATE: &str = "flow.template";
 const MAX_LENGTH: &str = "flow.max_length";
+const SYSTEM: &str = "flow.system";
 
 /// How the tokens were made; kept in every part's footer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct TokensMeta {
     pub template: String,
     /// Longest sequence allowed.
     pub max_length: u64,
+    /// The system message that every conversation opens with, when they all open with the same.
+    pub system: Option<String>,
 }
 
 /// One encoded example.
@@ -57,11 +60,17 @@ impl TokensMeta {
     fn to_footer(&self) -> Metadata {
         let pairs =
             [(TOKENIZER, self.tokenizer.clone()), (TEMPLATE, self.template.clone()), (MAX_LENGTH, self.max_length.to_string())];
-        pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+        let system = self.system.clone().map(|system| (SYSTEM, system));
+        pairs.into_iter().chain(system).map(|(key, value)| (key.into(), value.into())).collect()
     }
 
     fn from_footer(footer: &Metadata) -> Option<Self> {
         let text = |key| footer.get(key).map(ToString::to_string);
-        Some(Self { tokenizer: text(TOKENIZER)?, template: text(TEMPLATE)?, max_length: text(MAX_LENGTH)?.parse().ok()? })
+        Some(Self {
+            tokenizer: text(TOKENIZER)?,
+            template: text(TEMPLATE)?,
+            max_length: text(MAX_LENGTH)?.parse().ok()?,
+            system: text(SYSTEM),
+        })
     }
 }
