@@ -135,6 +135,16 @@ impl CliError {
     }
 }
 
+impl From<&clap::Error> for CliError {
+    fn from(error: &clap::Error) -> Self {
+        let rendered = error.render().to_string();
+        let mut paragraphs = rendered.split("\n\n").map(|paragraph| paragraph.trim().trim_start_matches("error: "));
+        let message = paragraphs.next().unwrap_or_default().to_owned();
+        let help = paragraphs.filter(|paragraph| !paragraph.is_empty()).collect::<Vec<_>>().join("; ");
+        Self::usage(message, help)
+    }
+}
+
 impl From<PlanErrors> for CliError {
     fn from(errors: PlanErrors) -> Self {
         let problems = serde_json::to_value(&errors).ok();

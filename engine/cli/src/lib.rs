@@ -90,6 +90,11 @@ pub fn run(app: App) -> ExitCode {
 }
 
 fn usage(error: &clap::Error) -> ExitCode {
+    // There are no arguments to ask: they could not be read.
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        ui::document(&CliError::from(error).to_json());
+        return ExitStatus::Usage.into();
+    }
     // A closed pipe leaves nobody to tell.
     let _closed = error.print();
     if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Ok.into() }

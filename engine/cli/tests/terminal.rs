@@ -140,6 +140,16 @@ fn an_invalid_workflow_ends_with_three_and_shows_every_problem() {
 }
 
 #[test]
+fn a_command_line_that_cannot_be_read_is_told_as_json_too() {
+    let terminal = Terminal::with(WORKFLOW);
+    let told = terminal.flow(&["plan", "--json", "--onyl", "first"]).ends(2).json();
+    let message = told[0]["error"]["message"].as_str().unwrap();
+    assert!(message.contains("--onyl") && !message.starts_with("error"), "{message}");
+    assert!(told[0]["error"]["help"].as_str().unwrap().contains("--only"));
+    assert_eq!(told[0]["exit"], 2);
+}
+
+#[test]
 fn json_events_come_line_by_line_and_end_with_the_summary() {
     let terminal = Terminal::with(WORKFLOW);
     let lines = terminal.flow(&["run", "--json"]).ends(0).json();
