@@ -153,6 +153,8 @@ fn without(folder: &Path, bytes: &[u8]) -> usize {
 #[test]
 fn a_refused_write_fails_its_stage_and_a_resume_goes_on() {
     let project = desk();
+    // The machine is blamed, so the stage is tried again; the standard waits would make minutes.
+    project.write("workflow.yaml", &format!("{PIPELINE}defaults: {{retry: {{infra: 1, backoff: 10ms}}}}\n"));
     let flow = project.command(&TO_TOKENS);
     let mut limited = Command::new("sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 32; exec \"$0\" \"$@\""]).arg(flow.get_program()).args(flow.get_args());

@@ -162,7 +162,8 @@ fn the_workflows_of_the_manual_pass_check() {
             let file = if block.contains("\ninputs:") { "component.yaml" } else { "workflow.yaml" };
             project.write("workflow.yaml", CALLER);
             project.write(file, &block);
-            let outcome = project.flow(&["check"]);
+            // It asks all that `check` asks of a file's text, and not for the sources, which only the reader has.
+            let outcome = project.flow(&["graph"]);
             assert_eq!(outcome.code, 0, "{}:\n{block}\n{}{}", page.display(), outcome.stdout, outcome.stderr);
             checked += 1;
         }
