@@ -91,7 +91,7 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
-    fn damaged(path: &Path, reason: impl ToString) -> Self {
+    fn damaged(path: &Path, reason: &dyn ToString) -> Self {
         Self::Damaged { path: path.to_owned(), reason: reason.to_string() }
     }
 }
@@ -114,11 +114,11 @@ impl Checkpoint {
         for (name, tensors) in [(PARAMETERS, parameters), (OPTIMIZER, moments), (HISTORY, history)] {
             let path = folder.join(name);
             let mark = HashMap::from([(MARK.0.to_owned(), MARK.1.to_owned())]);
-            let bytes = safetensors::serialize(tensors, Some(mark)).map_err(|error| CheckpointError::damaged(&path, error))?;
+            let bytes = safetensors::serialize(tensors, Some(mark)).map_err(|error| CheckpointError::damaged(&path, &error))?;
             fs::write(&path, bytes).map_err(|error| io(&path, error))?;
         }
         let path = folder.join(CURSOR);
-        let text = serde_json::to_vec(cursor).map_err(|error| CheckpointError::damaged(&path, error))?;
+        let text = serde_json::to_vec(cursor).map_err(|error| CheckpointError::damaged(&path, &error))?;
         fs::write(&path, text).map_err(|error| io(&path, error))
     }
 
@@ -129,17 +129,17 @@ impl Checkpoint {
             fs::read(&path).map(|bytes| (path.clone(), bytes)).map_err(|source| CheckpointError::Io { path, source })
         };
         let (path, bytes) = read(CURSOR)?;
-        let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::damaged(&path, error))?;
+        let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|error| CheckpointError::damaged(&path, &error))?;
         let (path, bytes) = read(HISTORY)?;
-        let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, error))?;
+        let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, &error))?;
         let history: Vec<_> = stored.iter().flat_map(|(_, view)| read_history(view.data())).collect();
         if history.len() as u64 != cursor.step {
-            return Err(CheckpointError::damaged(&path, format!("it tells of {} steps, not of {}", history.len(), cursor.step)));
+            return Err(CheckpointError::damaged(&path, &format!("it tells of {} steps, not of {}", history.len(), cursor.step)));
         }
         let mut tensors = BTreeMap::new();
         for name in [PARAMETERS, OPTIMIZER] {
             let (path, bytes) = read(name)?;
-            let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, error))?;
+            let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, &error))?;
             tensors.extend(stored.iter().map(|(name, view)| {
                 let values = view.data().as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
                 (name.to_owned(), HostTensor { shape: view.shape().to_vec(), values })

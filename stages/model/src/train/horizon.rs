@@ -1,7 +1,5 @@
 //! How far a training goes along a way that trainings of other lengths share.
 
-use std::collections::BTreeMap;
-
 use flow_engine::horizon::{Horizon, Reuse};
 
 use super::{Resume, SftConfig};
@@ -20,7 +18,7 @@ pub(super) fn of(config: &SftConfig) -> Horizon {
     Horizon {
         length: names(&["duration.epochs", "duration.max_steps"]),
         cadence: names(&["checkpoint", "eval"]),
-        limits: BTreeMap::from_iter([epochs].into_iter().chain(steps)),
+        limits: std::iter::once(epochs).chain(steps).collect(),
         reuse: reuse(config),
     }
 }
