@@ -220,7 +220,10 @@ fn interrupted(requests: &[Interrupt], grace: Duration) -> (RunSummary, Duration
             lab.wait_for("deaf", |stage| stage.status == StageStatus::Running);
             lab.wait_for_heartbeat("deaf", 1);
             for request in requests {
-                press.send(*request).unwrap();
+                // A stage that was asked before its step began stops at once, and nobody listens any more.
+                if press.send(*request).is_err() {
+                    break;
+                }
                 std::thread::sleep(Duration::from_millis(300));
             }
         });
