@@ -156,9 +156,9 @@ fn main() {
     let minutes: f64 = arguments.next().map_or(10.0, |text| text.parse().unwrap());
     let seed: u64 = arguments.next().map_or(1, |text| text.parse().unwrap());
     let seeds = seeds(arguments.map(PathBuf::from));
-    std::panic::set_hook(Box::new(|_| {}));
     let folder = tempfile::tempdir().unwrap();
     let mut fuzz = Fuzz::new(folder.path(), seed);
+    std::panic::set_hook(Box::new(|_| {}));
     let begun = Instant::now();
     fuzz.watch();
     while begun.elapsed().as_secs_f64() < minutes * 60.0 {
@@ -330,6 +330,7 @@ impl Fuzz {
             COMPONENT.replace("i.out", "j.out").replace("type: string", "type: int"),
         )
         .unwrap();
+        std::fs::write(&file, COMPONENT).unwrap();
         let home = |name: &str| (name == "HOME").then(|| "/nowhere".to_owned());
         let project = Project::locate(&file, &home).unwrap();
         let (codes, done) = (BTreeSet::new(), Arc::new(AtomicU64::new(0)));
