@@ -88,6 +88,14 @@ fn only_keeps_instances_by_name_and_by_pattern() {
 }
 
 #[test]
+fn a_stage_that_cannot_be_read_is_not_unknown_too() {
+    for text in ["flow: 1\nstages: {a: [}\n", "flow: 1\nstages: {a: {foreach: {x: []}, uses: toy/emit@1}}\n"] {
+        let errors = Folder::of(text).plan(&[], &["a@*"]).unwrap_err();
+        assert_eq!(errors.problems().len(), 1, "{errors:?}");
+    }
+}
+
+#[test]
 fn several_axes_are_a_product_with_exclusions_and_inclusions() {
     let plan = plan(
         "

@@ -11,7 +11,7 @@ use super::{
     Binding as PlannedBinding, Edge, Origin, Plan, PlanErrors, PlanRequest, PlannedStage,
     bind::{Binding, Bound},
     configure::{Configured, Configuring},
-    expand::{Expansion, Target},
+    expand::Expansion,
     expressions::{Expressions, Reader},
     files::Files,
     names::{Lookup, selects},
@@ -130,7 +130,7 @@ fn kept(only: &[String], expansion: &Expansion, waits: &order::Waits, problems: 
     let mut wanted = BTreeSet::new();
     for name in only {
         let found = named(expansion, name);
-        if found.is_empty() {
+        if found.is_empty() && !follows(name, expansion, problems) {
             let line = format!("--only {name}");
             let span = Span::new(0, line.len());
             let help = names_help(name, expansion);
@@ -146,16 +146,14 @@ fn kept(only: &[String], expansion: &Expansion, waits: &order::Waits, problems: 
 /// The members that a name of `--only` selects.
 fn named(expansion: &Expansion, name: &str) -> BTreeSet<usize> {
     let is_named = |(_, member): &(usize, &super::expand::Member)| selects(name, &member.name);
-    let mut found: BTreeSet<usize> = expansion.members.iter().enumerate().filter(is_named).map(|(index, _)| index).collect();
-    // A stage that cannot be read has a problem of its own already.
-    let broken = |scope: &super::expand::Scope| {
-        let first = name.split('/').next().unwrap_or_default();
-        matches!(scope.lookup(first), Lookup::Broken | Lookup::One(Target::Broken))
-    };
-    if found.is_empty() && expansion.scopes.first().is_none_or(broken) {
-        found.extend(0..expansion.members.len());
-    }
-    found
+    expansion.members.iter().enumerate().filter(is_named).map(|(index, _)| index).collect()
+}
+
+/// Whether a name that selects nothing may only follow from a problem that is told already: of its stage, or of the file.
+fn follows(name: &str, expansion: &Expansion, problems: &Problems) -> bool {
+    let first = name.split('/').next().unwrap_or_default();
+    let is_unknown = |root: &super::expand::Scope| matches!(root.lookup(first), Lookup::Nothing(..));
+    !problems.is_empty() && !expansion.scopes.first().is_some_and(is_unknown)
 }
 
 /// Every file that was read, once; a component may be used often.
