@@ -88,7 +88,8 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
-    pub(crate) fn add(&mut self, problem: Problem) {
+    pub(crate) fn add(&mut self, mut problem: Problem) {
+        problem.span = problem.file.letters(problem.span);
         let identity = (problem.file.name().to_owned(), problem.span, problem.code, problem.message.clone());
         if self.known.insert(identity) {
             self.found.push(problem);

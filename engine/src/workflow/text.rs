@@ -60,6 +60,12 @@ impl SourceText {
         &self.text
     }
 
+    /// The span of the whole letters that a span touches, inside the text.
+    pub(crate) fn letters(&self, span: Span) -> Span {
+        let (start, end) = (span.start.min(self.text.len()), span.end.min(self.text.len()));
+        Span::new(self.text.floor_char_boundary(start), self.text.ceil_char_boundary(end))
+    }
+
     /// The line and column of a byte offset; of the end of the text when the offset is past it.
     pub fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
@@ -102,5 +108,13 @@ mod tests {
         assert_eq!(source.position(9), Position { line: 2, column: 4 });
         assert_eq!(source.position(99), Position { line: 3, column: 1 });
         assert_eq!(SourceText::new("e", "").position(0), Position { line: 1, column: 1 });
+    }
+
+    #[test]
+    fn a_span_covers_whole_letters_inside_the_text() {
+        let source = SourceText::new("a.yaml", "aäb");
+        assert_eq!(source.letters(Span::new(1, 2)), Span::new(1, 3));
+        assert_eq!(source.letters(Span::new(2, 9)), Span::new(1, 4));
+        assert_eq!(source.letters(Span::new(9, 10)), Span::new(4, 4));
     }
 }
