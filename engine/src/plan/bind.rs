@@ -427,7 +427,7 @@ impl<'a> Binding<'a> {
         let Some(own) = self.expansion.scopes.get(scope) else { return };
         let path: Vec<_> = path.iter().map(|step| PathStep::Key((*step).to_owned())).collect();
         let (code, message, help) = texts;
-        let span = own.loaded.root.place(&path).pointer();
+        let span = own.loaded.root().place(&path).pointer();
         let file = own.loaded.file.clone();
         self.problems.add(crate::workflow::Problem { code, message, file, span, label: "here".to_owned(), help });
     }

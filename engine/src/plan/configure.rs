@@ -1,6 +1,6 @@
 //! From `uses:` and `with:` to a configured stage, and the operational settings beside it.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Map, Value};
 
@@ -18,16 +18,21 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct Configured {
     pub(super) stage: Arc<dyn DynStage>,
-    pub(super) ports: Ports,
+    pub(super) ports: Arc<Ports>,
     pub(super) seed: Option<u64>,
 }
 
 /// Configures the members of an expansion.
 pub(super) struct Configuring<'a> {
-    pub(super) expansion: &'a Expansion,
-    pub(super) registry: &'a StageRegistry,
-    pub(super) problems: &'a mut Problems,
+    expansion: &'a Expansion,
+    registry: &'a StageRegistry,
+    problems: &'a mut Problems,
+    /// Ports that were seen last: stages of one kind share them.
+    recent: VecDeque<Arc<Ports>>,
 }
+
+/// How many sets of ports are compared with.
+const RECENT: usize = 16;
 
 /// A member by its scope and its place in it.
 #[derive(Clone, Copy)]
@@ -37,7 +42,22 @@ struct Subject<'a> {
     document: &'a StageDocument,
 }
 
-impl Configuring<'_> {
+impl<'a> Configuring<'a> {
+    pub(super) fn new(expansion: &'a Expansion, registry: &'a StageRegistry, problems: &'a mut Problems) -> Self {
+        Self { expansion, registry, problems, recent: VecDeque::new() }
+    }
+
+    fn configured(&mut self, stage: Arc<dyn DynStage>, seed: Option<u64>) -> Configured {
+        let ports = stage.ports();
+        if let Some(known) = self.recent.iter().find(|known| ***known == ports) {
+            return Configured { stage, ports: known.clone(), seed };
+        }
+        let ports = Arc::new(ports);
+        self.recent.truncate(RECENT - 1);
+        self.recent.push_front(ports.clone());
+        Configured { stage, ports, seed }
+    }
+
     /// The configured stage of every member; none where a problem was told.
     pub(super) fn all(&mut self) -> Vec<Option<Configured>> {
         let expansion = self.expansion;
@@ -93,7 +113,7 @@ impl Configuring<'_> {
         // Without its `with:` nothing can be said about what is missing there.
         let untold = subject.stage.has_gap("with") && subject.document.with.is_none();
         match every_other_error((&Value::Object(with), holes), |value| kind.configure(value)) {
-            Ok(stage) => Some(Configured { ports: stage.ports(), stage, seed }),
+            Ok(stage) => Some(self.configured(stage, seed)),
             Err(_) if untold => None,
             Err(partial) => {
                 let reference = format!("`flow stages {}` shows every option", kind.name);
@@ -104,7 +124,7 @@ impl Configuring<'_> {
                 telling.tell(&partial.errors, self.problems);
                 // Without keys that nobody knows it is the stage that was meant, so its ports can be checked.
                 let known = partial.errors.iter().all(|error| unknown_field(&error.message).is_some());
-                partial.rest.filter(|_| known).map(|stage| Configured { ports: stage.ports(), stage, seed })
+                partial.rest.filter(|_| known).map(|stage| self.configured(stage, seed))
             }
         }
     }
@@ -124,7 +144,7 @@ impl Configuring<'_> {
         let root = self.expansion.scopes.first()?;
         let relative = command::relative_folder(&root.folder, &scope.folder);
         match command::build(subject.document, &CommandSite { folder: &scope.folder, relative }) {
-            Ok(stage) => Some(Configured { ports: stage.ports(), stage: Arc::new(stage), seed: None }),
+            Ok(stage) => Some(self.configured(Arc::new(stage), None)),
             Err(findings) => {
                 for finding in findings.into_iter().filter(|finding| !follows(subject.stage, &finding.path)) {
                     let texts = (finding.code, finding.message, finding.help);
@@ -137,10 +157,7 @@ impl Configuring<'_> {
 
     /// `run`, `code`, `env`, `out`, and the like say nothing to a built-in stage.
     fn refuse_command_keys(&mut self, subject: Subject<'_>, kind: &str) {
-        let node = self.expansion.scopes.get(subject.at.0).and_then(|scope| scope.loaded.stage_node(subject.at.1));
-        let keys: Vec<&str> =
-            node.map(|node| node.entries().iter().map(|entry| entry.key.as_str()).collect()).unwrap_or_default();
-        for key in ["run", "code", "env", "out", "external", "sandbox", "tools"].into_iter().filter(|key| keys.contains(key)) {
+        for key in subject.stage.command_keys.iter().copied() {
             let message = format!("`{key}:` belongs to commands, not to `{kind}`");
             let help = format!("configure `{kind}` with `with:`, or write `uses: cmd@1`");
             self.add(subject, &[key], ("flow::plan::command_key", message, help));

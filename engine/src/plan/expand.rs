@@ -103,8 +103,13 @@ impl Expansion {
     ) -> Option<usize> {
         let (within, problems) = state;
         let real = within.last().cloned().unwrap_or_else(|| path.to_owned());
-        let opened = self.opened.entry(real).or_insert_with(|| open(path, problems)).clone()?;
+        // A component may be used again; the workflow itself is not, and its tree may be large.
+        let opened = match user {
+            Some(_) => self.opened.entry(real).or_insert_with(|| open(path, problems)).clone()?,
+            None => open(path, problems)?,
+        };
         let loaded = load(&opened, loading, problems);
+        drop(opened);
         let scope = self.scopes.len();
         let next = self.members.len();
         let created = self.scope(loaded, path, user);
@@ -112,6 +117,7 @@ impl Expansion {
         self.stages(scope, within, problems);
         if let Some(scope) = self.scopes.get_mut(scope) {
             scope.members = next..self.members.len();
+            scope.loaded.forget_tree();
         }
         Some(scope)
     }
@@ -267,12 +273,6 @@ impl Expansion {
                 problems.add(self.problem((user.scope, user.index), &path, ("flow::plan::component", message, help)));
             }
         }
-    }
-
-    /// Gives the memory of every tree back, once there is no problem left to tell.
-    pub(super) fn forget_trees(&mut self) {
-        self.opened.clear();
-        self.scopes.iter_mut().for_each(|scope| scope.loaded.forget_tree());
     }
 
     pub(super) fn stage(&self, scope: usize, index: usize) -> Option<&LoadedStage> {

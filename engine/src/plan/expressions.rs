@@ -37,6 +37,15 @@ pub(super) struct Reader<'a> {
 
 type At = (usize, usize);
 
+/// Where an expression stands in its stage.
+#[derive(Clone, Copy)]
+enum Spot<'s> {
+    Condition,
+    Gate(usize),
+    /// Of a metric.
+    Expectation(&'s str),
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(expansion: &'a Expansion, problems: &'a mut Problems) -> Self {
         Self { expansion, problems, compiled: HashMap::new(), members: OnceCell::new() }
@@ -56,19 +65,17 @@ impl<'a> Reader<'a> {
         let mut read = Expressions::default();
         if let Some(text) = &document.condition {
             let compiled = self.compile(text, Place::Condition);
-            read.condition = self.checked((at, scope), &[PathStep::Key("if".to_owned())], compiled, &mut read.reads);
+            read.condition = self.checked((at, scope), Spot::Condition, compiled, &mut read.reads);
         }
         for (index, text) in document.gate.0.iter().enumerate() {
             let compiled = self.compile(text, Place::Gate);
-            let path = self.gate_path(at, index);
-            read.gates.extend(self.checked((at, scope), &path, compiled, &mut read.reads));
+            read.gates.extend(self.checked((at, scope), Spot::Gate(index), compiled, &mut read.reads));
         }
         for (metric, conditions) in &document.expect {
-            let path = [PathStep::key("expect"), PathStep::key(metric)];
             for condition in &conditions.0 {
                 let compiled =
                     Expression::expectation(metric, condition).and_then(|text| self.compile(&text, Place::Expectation));
-                read.expectations.extend(self.checked((at, scope), &path, compiled, &mut read.reads));
+                read.expectations.extend(self.checked((at, scope), Spot::Expectation(metric), compiled, &mut read.reads));
             }
         }
         read
@@ -76,6 +83,14 @@ impl<'a> Reader<'a> {
 
     fn compile(&mut self, text: &str, place: Place) -> Result<Expression, ExpressionError> {
         self.compiled.entry((place, text.to_owned())).or_insert_with(|| Expression::compile(text, place)).clone()
+    }
+
+    fn path(&self, at: At, spot: Spot<'_>) -> Vec<PathStep> {
+        match spot {
+            Spot::Condition => vec![PathStep::key("if")],
+            Spot::Gate(index) => self.gate_path(at, index),
+            Spot::Expectation(metric) => vec![PathStep::key("expect"), PathStep::key(metric)],
+        }
     }
 
     /// The path of one gate, which is a scalar or an item of a list.
@@ -89,7 +104,7 @@ impl<'a> Reader<'a> {
     fn checked(
         &mut self,
         site: (At, &Scope),
-        path: &[PathStep],
+        spot: Spot<'_>,
         compiled: Result<Expression, ExpressionError>,
         reads: &mut BTreeSet<usize>,
     ) -> Option<Expression> {
@@ -97,20 +112,28 @@ impl<'a> Reader<'a> {
         let expression = match compiled {
             Ok(expression) => expression,
             Err(error) => {
-                self.problems.add(self.expansion.problem(at, path, ("flow::plan::expression", error.message, error.help)));
+                self.problems.add(self.expansion.problem(
+                    at,
+                    &self.path(at, spot),
+                    ("flow::plan::expression", error.message, error.help),
+                ));
                 return None;
             }
         };
         for name in expression.params().into_iter().filter(|name| !scope.loaded.params.contains_key(*name)) {
             let help = suggest::help(name, "parameters", scope.loaded.params.keys().map(String::as_str));
             let texts = ("flow::plan::expression", format!("unknown parameter `{name}` in an expression"), help);
-            self.problems.add(self.expansion.problem(at, path, texts));
+            self.problems.add(self.expansion.problem(at, &self.path(at, spot), texts));
         }
         for name in expression.stages() {
             match self.stage_of(scope, name) {
                 Ok(members) => reads.extend(members),
                 Err((message, help)) => {
-                    self.problems.add(self.expansion.problem(at, path, ("flow::plan::expression", message, help)));
+                    self.problems.add(self.expansion.problem(
+                        at,
+                        &self.path(at, spot),
+                        ("flow::plan::expression", message, help),
+                    ));
                 }
             }
         }

@@ -44,8 +44,8 @@ impl Plan {
         let mut problems = Problems::default();
         let given = given(request.params, &mut problems);
         let loading = Loading { given: &given, profile: request.profile };
-        let mut expansion = Expansion::of(request.project, &loading, &mut problems);
-        let configured = Configuring { expansion: &expansion, registry: request.registry, problems: &mut problems }.all();
+        let expansion = Expansion::of(request.project, &loading, &mut problems);
+        let configured = Configuring::new(&expansion, request.registry, &mut problems).all();
         let bound = Binding::new(&expansion, &configured, &mut problems).all();
         let expressions = Reader::new(&expansion, &mut problems).all();
         operations::check(&expansion, &configured, &request.project.settings.machine, &mut problems);
@@ -70,8 +70,8 @@ impl Plan {
         if !problems.is_empty() {
             return Err(PlanErrors::new(problems.into_sorted()));
         }
-        expansion.forget_trees();
-        let parts = Parts { expansion: &expansion, configured, bound, expressions };
+        drop(waits);
+        let parts = Parts { expansion, configured, bound, expressions };
         Ok(parts.plan(request, &order, &kept))
     }
 }
@@ -173,14 +173,14 @@ fn names_help(name: &str, expansion: &Expansion) -> String {
 }
 
 /// Everything known about the members, ready to become a graph.
-struct Parts<'a> {
-    expansion: &'a Expansion,
+struct Parts {
+    expansion: Expansion,
     configured: Vec<Option<Configured>>,
     bound: Vec<Bound>,
     expressions: Vec<Expressions>,
 }
 
-impl Parts<'_> {
+impl Parts {
     fn plan(mut self, request: &PlanRequest<'_>, order: &[usize], kept: &BTreeSet<usize>) -> Plan {
         let index: BTreeMap<usize, NodeIndex> =
             kept.iter().enumerate().map(|(place, member)| (*member, NodeIndex::new(place))).collect();
@@ -191,10 +191,11 @@ impl Parts<'_> {
             }
         }
         for (member, to) in &index {
-            for (from, edge) in self.edges(*member) {
-                if let Some(from) = index.get(&from) {
-                    graph.add_edge(*from, *to, edge);
-                }
+            let data = graph.node_weight(*to).into_iter().flat_map(|stage| &stage.inputs).flat_map(|binding| &binding.from);
+            let mut edges = self.ordered(*member, &index);
+            edges.extend(data.map(|(from, _)| (*from, Edge::Data)));
+            for (from, edge) in edges {
+                graph.add_edge(from, *to, edge);
             }
         }
         let root = self.expansion.scopes.first();
@@ -212,30 +213,31 @@ impl Parts<'_> {
             profiles: root.map(|scope| scope.loaded.profiles.clone()).unwrap_or_default(),
             by_name,
             hooks: document.map(|document| document.hooks.clone()).unwrap_or_default(),
-            files: files(self.expansion),
+            files: files(&self.expansion),
             graph,
         }
     }
 
+    /// Makes one stage of the plan. What it was made of is given back: a large plan would not fit twice.
     fn stage(&mut self, member: usize, index: &BTreeMap<usize, NodeIndex>) -> Option<PlannedStage> {
-        let own = self.expansion.members.get(member)?;
-        let scope = self.expansion.scopes.get(own.scope)?;
-        let document = self.expansion.stage(own.scope, own.index)?.document.as_ref()?;
+        let own = self.expansion.members.get_mut(member)?;
+        let scope = self.expansion.scopes.get_mut(own.scope)?;
+        let loaded = scope.loaded.stages.get_mut(own.index)?;
+        let document = loaded.document.take()?;
+        let origin = Origin { file: scope.loaded.file.clone(), span: loaded.name_span };
         let configured = self.configured.get_mut(member)?.take()?;
         let expressions = self.expressions.get_mut(member).map(std::mem::take)?;
-        let inputs = self.bound.get(member)?.inputs.iter().map(|(port, outputs)| PlannedBinding {
-            port: port.clone(),
-            from: outputs.iter().filter_map(|(member, port)| Some((*index.get(member)?, port.clone()))).collect(),
+        let inputs = std::mem::take(&mut self.bound.get_mut(member)?.inputs).into_iter().map(|(port, outputs)| PlannedBinding {
+            port,
+            from: outputs.into_iter().filter_map(|(member, port)| Some((*index.get(&member)?, port))).collect(),
         });
-        let place = self.expansion.problem((own.scope, own.index), &[], ("", String::new(), String::new()));
-        let origin = Origin { file: place.file, span: place.span };
         let planned = PlannedStage {
-            name: own.name.clone(),
+            name: std::mem::take(&mut own.name),
             inputs: inputs.collect(),
             condition: expressions.condition,
             gates: expressions.gates,
             expectations: expressions.expectations,
-            operations: operations::of(document, &scope.defaults, configured.stage.as_ref()),
+            operations: operations::of(&document, &scope.defaults, configured.stage.as_ref()),
             seed: configured.seed.unwrap_or(scope.seed),
             stage: configured.stage,
             params: scope.params.clone(),
@@ -249,14 +251,10 @@ impl Parts<'_> {
         Some(planned)
     }
 
-    /// The stages a member waits for, once each; reading counts before mere order.
-    fn edges(&self, member: usize) -> BTreeMap<usize, Edge> {
-        let mut edges = BTreeMap::new();
-        let bound = self.bound.get(member);
-        let ordered = bound.into_iter().flat_map(|bound| &bound.needs);
+    /// The stages a member waits for without reading from them.
+    fn ordered(&self, member: usize, index: &BTreeMap<usize, NodeIndex>) -> BTreeMap<NodeIndex, Edge> {
+        let needs = self.bound.get(member).into_iter().flat_map(|bound| &bound.needs);
         let read = self.expressions.get(member).into_iter().flat_map(|expressions| &expressions.reads);
-        edges.extend(ordered.chain(read).map(|from| (*from, Edge::Order)));
-        edges.extend(bound.into_iter().flat_map(Bound::outputs).map(|(from, _)| (*from, Edge::Data)));
-        edges
+        needs.chain(read).filter_map(|from| Some((*index.get(from)?, Edge::Order))).collect()
     }
 }

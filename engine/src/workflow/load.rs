@@ -1,6 +1,7 @@
 //! From a file to a typed document: text, tree, parameters, `${}`, and the parts that are not stages.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::Path,
@@ -41,7 +42,10 @@ pub(crate) struct Opened {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) file: Arc<SourceText>,
-    pub(crate) root: Arc<Node>,
+    /// Empty once it was given back; read again when a problem has to be told.
+    root: OnceCell<Arc<Node>>,
+    /// The profile that is part of the tree.
+    profile: Option<String>,
     /// Everything but parameters and stages, as far as it could be read.
     pub(crate) document: Option<WorkflowDocument>,
     /// Keys of the document that have a problem.
@@ -69,13 +73,29 @@ impl Loaded {
         self.stage_entries().iter().map(|entry| entry.key.as_str())
     }
 
-    /// Gives the memory of the tree back, once no problem can point into it any more.
+    /// The tree of the file, overrides of the profile included.
+    pub(crate) fn root(&self) -> &Node {
+        self.root.get_or_init(|| Arc::new(self.read_again()))
+    }
+
+    /// Gives the memory of the tree back: it is large, and only problems need it.
     pub(crate) fn forget_tree(&mut self) {
-        self.root = Arc::new(Node { span: Span::default(), value: NodeValue::Null });
+        self.root = OnceCell::new();
+    }
+
+    fn read_again(&self) -> Node {
+        // What is wrong with the text was told when it was read first.
+        let mut unheard = Problems::default();
+        let nothing = Node { span: Span::default(), value: NodeValue::Null };
+        let mut root = parse(&self.file, &mut unheard).unwrap_or(nothing);
+        if let Some(profile) = &self.profile {
+            Profiles { file: &self.file, problems: &mut unheard }.apply(&mut root, profile);
+        }
+        root
     }
 
     fn stage_entries(&self) -> &[Entry] {
-        self.root.get(&self.stages_key).map_or(&[], Node::entries)
+        self.root().get(&self.stages_key).map_or(&[], Node::entries)
     }
 }
 
@@ -113,7 +133,8 @@ pub(crate) fn load(opened: &Opened, loading: &Loading<'_>, problems: &mut Proble
     let stages_key = spelled(&root, "stages");
     let (stages, groups) = Stages { reader: &mut reader, params: &params }.all(&root, &stages_key);
     let profiles = root.get("profiles").into_iter().flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
-    Loaded { file, root, document, gaps, params, stages, groups, profiles, stages_key }
+    let profile = loading.profile.map(str::to_owned);
+    Loaded { file, root: OnceCell::from(root), profile, document, gaps, params, stages, groups, profiles, stages_key }
 }
 
 /// The key that a file uses for a section: the right one, or a misspelled one, so that what is in it is checked all the same.

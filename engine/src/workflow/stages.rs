@@ -18,6 +18,9 @@ use super::{
 };
 use crate::registry::{ConfigError, PathStep};
 
+/// Keys that only a command may have.
+const COMMAND_KEYS: [&str; 7] = ["run", "code", "env", "out", "external", "sandbox", "tools"];
+
 /// One stage, or one instance of it, as far as it could be read.
 #[derive(Debug)]
 pub(crate) struct LoadedStage {
@@ -26,6 +29,8 @@ pub(crate) struct LoadedStage {
     pub(crate) name_span: Span,
     /// Its place among the stages as the file writes them.
     pub(crate) entry: usize,
+    /// Keys that only a command may have and that are written here, so that other kinds refuse them.
+    pub(crate) command_keys: Box<[&'static str]>,
     /// What could be read of it.
     pub(crate) document: Option<StageDocument>,
     /// What could not; none when all could.
@@ -133,7 +138,8 @@ impl Stages<'_, '_> {
             Each::Of(instance) => format!("{}@{}", entry.key, instance.key),
             Each::Nothing | Each::Broken => entry.key.clone(),
         };
-        LoadedStage { name, name_span: entry.key_span, entry: place, document, gaps }
+        let command_keys = COMMAND_KEYS.into_iter().filter(|key| entry.value.get(key).is_some()).collect();
+        LoadedStage { name, name_span: entry.key_span, entry: place, command_keys, document, gaps }
     }
 
     /// A stage, or what is left of it without the parts that are wrong.
