@@ -81,7 +81,7 @@ impl<'a> Binding<'a> {
     fn member(&mut self, member: usize, at: At) -> Bound {
         let mut bound = Bound::default();
         let expansion = self.expansion;
-        let Some((stage, document)) = expansion.stage(at.0, at.1).and_then(|stage| Some((stage, stage.document.as_ref()?)))
+        let Some((stage, document)) = expansion.stage(at.0, at.1).and_then(|stage| Some((stage, stage.document.as_deref()?)))
         else {
             return bound;
         };
@@ -324,7 +324,7 @@ impl<'a> Binding<'a> {
             return Found::Nothing("flow::plan::unknown_port", format!("this file declares no input `{port}`"), help);
         };
         let Some((user, index)) = own.user else { return Found::Broken };
-        let using = self.expansion.stage(user, index).and_then(|stage| stage.document.as_ref());
+        let using = self.expansion.stage(user, index).and_then(|stage| stage.document.as_deref());
         let Some(binding) = using.and_then(|document| document.inputs.get(port)) else {
             // An input that must be bound is told where it is not.
             return if input.optional { Found::Unbound } else { Found::Broken };
@@ -347,7 +347,7 @@ impl<'a> Binding<'a> {
         // A component's stages also wait for what its user needs.
         let mut user = self.expansion.scopes.get(at.0).and_then(|scope| scope.user);
         while let Some((scope, index)) = user {
-            if let Some(document) = self.expansion.stage(scope, index).and_then(|stage| stage.document.as_ref()) {
+            if let Some(document) = self.expansion.stage(scope, index).and_then(|stage| stage.document.as_deref()) {
                 self.add_needs((scope, index), document, &mut members);
             }
             user = self.expansion.scopes.get(scope).and_then(|scope| scope.user);
@@ -408,7 +408,7 @@ impl<'a> Binding<'a> {
         let inputs =
             self.expansion.scopes.get(scope).and_then(|scope| scope.loaded.document.as_ref()).map(|document| &document.inputs);
         let stage = self.expansion.stage(at.0, at.1);
-        let using = stage.and_then(|stage| Some((stage, stage.document.as_ref()?)));
+        let using = stage.and_then(|stage| Some((stage, stage.document.as_deref()?)));
         let (Some(inputs), Some(using)) = (inputs, using) else { return };
         let arity = |optional| if optional { Arity::Optional } else { Arity::Many };
         let ports: Vec<Port> = inputs

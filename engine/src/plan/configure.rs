@@ -66,7 +66,7 @@ impl<'a> Configuring<'a> {
                 return None;
             }
             let stage = expansion.stage(scope, index).filter(|stage| !stage.has_gap("uses"))?;
-            self.stage(Subject { at: (scope, index), stage, document: stage.document.as_ref()? })
+            self.stage(Subject { at: (scope, index), stage, document: stage.document.as_deref()? })
         };
         expansion.members.iter().map(|member| (member.scope, member.index)).map(one).collect()
     }

@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
         let expansion = self.expansion;
         let one = |at: At| {
             let scope = expansion.scopes.get(at.0).filter(|_| !self.problems.are_enough())?;
-            let document = expansion.stage(at.0, at.1)?.document.as_ref()?;
+            let document = expansion.stage(at.0, at.1)?.document.as_deref()?;
             Some(self.stage(at, scope, document))
         };
         expansion.members.iter().map(|member| (member.scope, member.index)).map(one).map(Option::unwrap_or_default).collect()

@@ -140,7 +140,7 @@ pub(super) fn check(
     let mut machine = None;
     for (member, configured) in expansion.members.iter().zip(configured) {
         let Some(scope) = expansion.scopes.get(member.scope) else { continue };
-        let document = expansion.stage(member.scope, member.index).and_then(|stage| stage.document.as_ref());
+        let document = expansion.stage(member.scope, member.index).and_then(|stage| stage.document.as_deref());
         let (Some(document), Some(configured)) = (document, configured) else { continue };
         let needed = resources(&document.resources.or(&scope.defaults.resources), configured.stage.resources());
         if needed.takes_every_core() && needed == Resources::all_cpus() || needed == Resources::one_cpu() {

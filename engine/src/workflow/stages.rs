@@ -32,7 +32,7 @@ pub(crate) struct LoadedStage {
     /// Keys that only a command may have and that are written here, so that other kinds refuse them.
     pub(crate) command_keys: Box<[&'static str]>,
     /// What could be read of it.
-    pub(crate) document: Option<StageDocument>,
+    pub(crate) document: Option<Box<StageDocument>>,
     /// What could not; none when all could.
     pub(crate) gaps: Option<Box<Gaps>>,
 }
@@ -90,7 +90,7 @@ pub(super) struct Stages<'a, 'r> {
     pub(super) params: &'a ParamValues,
 }
 
-type Read = (Option<StageDocument>, Option<Box<Gaps>>);
+type Read = (Option<Box<StageDocument>>, Option<Box<Gaps>>);
 
 impl Stages<'_, '_> {
     /// All stages in the order of the file, and the ranges of those with `foreach:`.
@@ -169,12 +169,12 @@ impl Stages<'_, '_> {
 
     fn typed(&mut self, entry: &Entry, stage: &Value, mut gaps: Gaps) -> Read {
         match every_other_error((stage, gaps.holes.clone()), ConfigError::parse) {
-            Ok(document) if gaps.keys.is_empty() => (Some(document), None),
-            Ok(document) => (Some(document), Some(Box::new(gaps))),
+            Ok(document) if gaps.keys.is_empty() => (Some(Box::new(document)), None),
+            Ok(document) => (Some(Box::new(document)), Some(Box::new(gaps))),
             Err(partial) => {
                 self.reader.telling(&entry.value, entry.key_span).tell(&partial.errors, self.reader.problems);
                 gaps.keys.extend(partial.errors.iter().flat_map(Gaps::keys_of));
-                (partial.rest, Some(Box::new(gaps)))
+                (partial.rest.map(Box::new), Some(Box::new(gaps)))
             }
         }
     }
