@@ -108,8 +108,7 @@ impl Expansion {
             Some(_) => self.opened.entry(real).or_insert_with(|| open(path, problems)).clone()?,
             None => open(path, problems)?,
         };
-        let loaded = load(&opened, loading, problems);
-        drop(opened);
+        let loaded = load(opened, loading, problems);
         let scope = self.scopes.len();
         let next = self.members.len();
         let created = self.scope(loaded, path, user);

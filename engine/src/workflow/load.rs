@@ -120,9 +120,8 @@ pub(crate) fn open(path: &Path, problems: &mut Problems) -> Option<Opened> {
 }
 
 /// Reads what a tree says and adds every problem of it.
-pub(crate) fn load(opened: &Opened, loading: &Loading<'_>, problems: &mut Problems) -> Loaded {
-    let file = opened.file.clone();
-    let mut root = opened.root.clone();
+pub(crate) fn load(opened: Opened, loading: &Loading<'_>, problems: &mut Problems) -> Loaded {
+    let Opened { file, mut root } = opened;
     let mut reader = Reader { file: &file, problems };
     let params_key = spelled(&root, "params");
     let declared = reader.declarations(root.get(&params_key));
@@ -131,10 +130,12 @@ pub(crate) fn load(opened: &Opened, loading: &Loading<'_>, problems: &mut Proble
     let params = resolve(&resolution, reader.problems);
     let (document, gaps) = reader.header(&root, &params);
     let stages_key = spelled(&root, "stages");
-    let (stages, groups) = Stages { reader: &mut reader, params: &params }.all(&root, &stages_key);
-    let profiles = root.get("profiles").into_iter().flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
+    let profiles: Vec<String> = root.get("profiles").into_iter().flat_map(Node::entries).map(|entry| entry.key.clone()).collect();
+    let found = Stages { reader: &mut reader, params: &params }.all(&mut root, &stages_key);
+    let root = if found.taken { OnceCell::new() } else { OnceCell::from(root) };
+    let (stages, groups) = (found.stages, found.groups);
     let profile = loading.profile.map(str::to_owned);
-    Loaded { file, root: OnceCell::from(root), profile, document, gaps, params, stages, groups, profiles, stages_key }
+    Loaded { file, root, profile, document, gaps, params, stages, groups, profiles, stages_key }
 }
 
 /// The key that a file uses for a section: the right one, or a misspelled one, so that what is in it is checked all the same.

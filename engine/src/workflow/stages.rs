@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::Arc,
 };
 
 use serde_json::{Map, Value};
@@ -90,46 +91,67 @@ pub(super) struct Stages<'a, 'r> {
     pub(super) params: &'a ParamValues,
 }
 
+/// What was read of a section `stages:`.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) stages: Vec<LoadedStage>,
+    /// Stages with `foreach:`: the range of their instances.
+    pub(super) groups: BTreeMap<String, Range<usize>>,
+    /// Whether the stages are no longer in the tree.
+    pub(super) taken: bool,
+}
+
 type Read = (Option<Box<StageDocument>>, Option<Box<Gaps>>);
 
 impl Stages<'_, '_> {
-    /// All stages in the order of the file, and the ranges of those with `foreach:`.
-    pub(super) fn all(&mut self, root: &Node, key: &str) -> (Vec<LoadedStage>, BTreeMap<String, Range<usize>>) {
+    /// All stages in the order of the file, and the ranges of those with `foreach:`. When nobody else holds the tree, every stage
+    /// is taken out of it as it is read: the tree of a large file and all its stages need not be there together.
+    pub(super) fn all(mut self, root: &mut Arc<Node>, key: &str) -> Found {
         let entries = self.reader.section(root.get(key), "stages");
         if entries.is_empty() && root.get(key).is_none_or(|node| matches!(node.value, NodeValue::Null | NodeValue::Map(_))) {
             let span = root.entry(key).map_or_else(|| first_line(root), |entry| entry.key_span);
             let help = "add `stages:` with at least one `NAME: {uses: …}`; `flow stages` lists the kinds";
             self.reader.add("flow::workflow::missing_field", span, "the workflow has no stages".to_owned(), help);
         }
-        let mut stages = Vec::with_capacity(entries.len());
-        let mut groups = BTreeMap::new();
-        for (place, entry) in entries.iter().enumerate() {
+        let mut found = Found { stages: Vec::with_capacity(entries.len()), ..Found::default() };
+        if let Some(entries) = Arc::get_mut(root).and_then(|root| root.take_entries(key)) {
+            found.taken = true;
+            for (place, entry) in entries.into_iter().enumerate() {
+                self.entry((&entry, place), &mut found);
+            }
+            return found;
+        }
+        for (place, entry) in root.get(key).into_iter().flat_map(Node::entries).enumerate() {
+            self.entry((entry, place), &mut found);
+        }
+        found
+    }
+
+    fn entry(&mut self, (entry, place): (&Entry, usize), found: &mut Found) {
+        if self.reader.problems.are_enough() {
+            return;
+        }
+        self.check_stage_name(entry);
+        let Some(foreach) = entry.value.entry("foreach") else {
+            found.stages.push(self.stage((entry, place), Each::Nothing));
+            return;
+        };
+        let begin = found.stages.len();
+        let reading = Foreach { file: self.reader.file, params: self.params, problems: self.reader.problems };
+        let Some(instances) = instances(reading, foreach) else {
+            let mut broken = self.stage((entry, place), Each::Broken);
+            broken.gaps.get_or_insert_default().keys.insert("foreach".to_owned());
+            found.stages.push(broken);
+            found.groups.insert(entry.key.clone(), begin..begin);
+            return;
+        };
+        for instance in &instances {
             if self.reader.problems.are_enough() {
                 break;
             }
-            self.check_stage_name(entry);
-            let Some(foreach) = entry.value.entry("foreach") else {
-                stages.push(self.stage((entry, place), Each::Nothing));
-                continue;
-            };
-            let begin = stages.len();
-            let reading = Foreach { file: self.reader.file, params: self.params, problems: self.reader.problems };
-            let Some(instances) = instances(reading, foreach) else {
-                let mut broken = self.stage((entry, place), Each::Broken);
-                broken.gaps.get_or_insert_default().keys.insert("foreach".to_owned());
-                stages.push(broken);
-                groups.insert(entry.key.clone(), begin..begin);
-                continue;
-            };
-            for instance in &instances {
-                if self.reader.problems.are_enough() {
-                    break;
-                }
-                stages.push(self.stage((entry, place), Each::Of(instance)));
-            }
-            groups.insert(entry.key.clone(), begin..stages.len());
+            found.stages.push(self.stage((entry, place), Each::Of(instance)));
         }
-        (stages, groups)
+        found.groups.insert(entry.key.clone(), begin..found.stages.len());
     }
 
     fn stage(&mut self, (entry, place): (&Entry, usize), each: Each<'_>) -> LoadedStage {

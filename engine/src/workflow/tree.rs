@@ -60,6 +60,19 @@ impl Place {
 }
 
 impl Node {
+    /// Takes the entries of a mapping below this one out of the tree.
+    pub(super) fn take_entries(&mut self, key: &str) -> Option<Vec<Entry>> {
+        match &mut self.get_mut(key)?.value {
+            NodeValue::Map(entries) => Some(std::mem::take(entries)),
+            NodeValue::Null
+            | NodeValue::Bool(_)
+            | NodeValue::Number(_)
+            | NodeValue::Text(_)
+            | NodeValue::List(_)
+            | NodeValue::Broken => None,
+        }
+    }
+
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             NodeValue::Map(entries) => entries,
