@@ -3,13 +3,15 @@
 use std::{
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
     fs::Mode,
-    process::{Pid, Signal, kill_process_group, umask},
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, umask, waitid},
 };
 
 use super::mask::{Carriers, Log, Mask};
@@ -18,6 +20,7 @@ use crate::{
     sandbox::{self, SandboxError, Walls, Watch},
 };
 
+/// How soon it is seen that the stage is to stop. The end of the command is seen at once.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a command may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -78,6 +81,7 @@ impl Group {
     /// Waits for the end of the command, and ends it when the stage is to stop.
     pub(super) fn wait(&mut self, cx: &StageContext<'_>) -> Result<ExitStatus, StageError> {
         let mut asked: Option<Instant> = None;
+        let ended = self.await_end();
         loop {
             if let Some(status) = self.leader.try_wait()? {
                 return cx.check_cancelled().map(|()| status);
@@ -90,8 +94,27 @@ impl Group {
                 (Err(cancelled), Some(since)) if since.elapsed() > GRACE => return Err(cancelled),
                 _ => {}
             }
-            thread::sleep(POLL);
+            if ended.recv_timeout(POLL) == Err(RecvTimeoutError::Disconnected) {
+                // Nobody tells of the end; it is looked for.
+                thread::sleep(POLL);
+            }
         }
+    }
+
+    /// Tells when the leader has ended, and leaves its status to whoever asks for it.
+    fn await_end(&self) -> Receiver<()> {
+        let (end, ended) = channel();
+        if let Some(pid) = self.pid {
+            let wait = move || {
+                let wait = || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+                while matches!(wait(), Err(Errno::INTR)) {}
+                // The command may have been given up meanwhile.
+                end.send(()).ok();
+            };
+            // Without a thread the end is seen a little later.
+            thread::Builder::new().spawn(wait).ok();
+        }
+        ended
     }
 
     fn signal(&self, signal: Signal) {
