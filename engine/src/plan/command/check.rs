@@ -29,7 +29,8 @@ pub(crate) struct Finding {
 
 /// Makes a command of a stage, or says everything that is wrong with it.
 pub(crate) fn build(document: &StageDocument, site: &CommandSite<'_>) -> Result<CommandStage, Vec<Finding>> {
-    let mut checks = Checks { document, site, findings: Vec::new() };
+    let code = document.code.iter().map(|pattern| code_pattern(site.folder, pattern)).collect();
+    let mut checks = Checks { document, site, code, findings: Vec::new() };
     checks.with();
     checks.outputs();
     checks.code();
@@ -38,18 +39,18 @@ pub(crate) fn build(document: &StageDocument, site: &CommandSite<'_>) -> Result<
     if !checks.findings.is_empty() {
         return Err(checks.findings);
     }
-    CommandStage::new(config(document, site)).map_err(|error| {
+    CommandStage::new(config(document, site, checks.code)).map_err(|error| {
         vec![Finding { path: error.path, code: COMMAND, message: error.message, help: "simplify the command".to_owned() }]
     })
 }
 
 const COMMAND: &str = "flow::plan::command";
 
-fn config(document: &StageDocument, site: &CommandSite<'_>) -> CommandConfig {
+fn config(document: &StageDocument, site: &CommandSite<'_>, code: Vec<String>) -> CommandConfig {
     CommandConfig {
         run: document.run.iter().flatten().map(|Scalar(text)| text.clone()).collect(),
         env: document.env.clone(),
-        code: document.code.iter().map(|pattern| code_pattern(site.folder, pattern)).collect(),
+        code,
         external: document.external.clone(),
         inputs: document.inputs.iter().map(|(port, binding)| (port.clone(), arity(&binding.from))).collect(),
         outputs: document.out.clone(),
@@ -76,6 +77,8 @@ fn code_pattern(folder: &Path, pattern: &str) -> String {
 struct Checks<'a> {
     document: &'a StageDocument,
     site: &'a CommandSite<'a>,
+    /// The patterns of its code: the disk is asked once which of them are folders.
+    code: Vec<String>,
     findings: Vec<Finding>,
 }
 
@@ -146,7 +149,7 @@ impl Checks<'_> {
                     format!("`{pattern}` is no pattern: {}", error.msg),
                     "write a path or a pattern such as /etc/*.conf",
                 );
-            } else if self.document.code.iter().any(|code| code_pattern(self.site.folder, code) == *pattern) {
+            } else if self.code.contains(pattern) {
                 // Both are relative to different folders, and a source has one name.
                 let place = vec![key("external"), PathStep::Index(index)];
                 self.add(place, format!("`{pattern}` stands under `code:` as well"), "name it once");
@@ -180,8 +183,8 @@ impl Checks<'_> {
                 Ok(template) => self.argument(&template, &place),
                 Err(error) => self.add(place, error.message, error.help),
             }
-            self.script(argument, index);
         }
+        self.scripts(argv);
     }
 
     fn argument(&mut self, template: &Template, place: &[PathStep]) {
@@ -202,39 +205,39 @@ impl Checks<'_> {
         }
     }
 
-    /// A file of the project that the command names but does not declare would not be there, nor count for caching.
-    fn script(&mut self, argument: &str, index: usize) {
-        let words = argument.split(|letter: char| letter.is_whitespace() || "'\"`;|&<>()=".contains(letter));
-        let mut named: Vec<&str> = std::iter::once(argument).chain(words).collect();
-        named.dedup();
-        for name in named {
-            if self.is_undeclared(name) {
-                let place = vec![key("run"), PathStep::Index(index)];
-                let help = format!("declare it under `code: [{name}]`, so that a change of it runs the command again");
-                self.add(place, format!("`{name}` is a file that the command does not declare"), help);
+    /// Files of the project that the command names but does not declare would not be there, nor count for caching.
+    fn scripts(&mut self, argv: &[Scalar]) {
+        let declared: Vec<glob::Pattern> = self.code.iter().filter_map(|code| glob::Pattern::new(code).ok()).collect();
+        for (index, Scalar(argument)) in argv.iter().enumerate() {
+            let words = argument.split(|letter: char| letter.is_whitespace() || "'\"`;|&<>()=".contains(letter));
+            let mut named: Vec<&str> = std::iter::once(argument.as_str()).chain(words).collect();
+            named.dedup();
+            for name in named {
+                if self.is_undeclared(name, &declared) {
+                    let place = vec![key("run"), PathStep::Index(index)];
+                    let help = format!("declare it under `code: [{name}]`, so that a change of it runs the command again");
+                    self.add(place, format!("`{name}` is a file that the command does not declare"), help);
+                }
             }
         }
     }
 
-    fn is_undeclared(&self, name: &str) -> bool {
+    fn is_undeclared(&self, name: &str, declared: &[glob::Pattern]) -> bool {
         let path = Path::new(name);
-        if name.contains("${") || !stays_inside(path) || !self.site.folder.join(path).is_file() {
+        if name.contains("${") || !stays_inside(path) {
             return false;
         }
         let file = plain(path);
         // What it writes may be called like a file of the project.
         let written = self.document.out.values().any(|output| file.starts_with(plain(Path::new(&output.path))));
-        let mut code = self.document.code.iter();
-        !written && !code.any(|pattern| covers(&code_pattern(self.site.folder, pattern), &file))
+        let known = written || declared.iter().any(|pattern| pattern.matches_path(&file));
+        // The disk is asked last: most words are declared, or no names.
+        !known && self.site.folder.join(path).is_file()
     }
 }
 
 fn binds_many(document: &StageDocument, port: &str) -> bool {
     document.inputs.get(port).is_some_and(|binding| arity(&binding.from) == Arity::Many)
-}
-
-fn covers(pattern: &str, file: &Path) -> bool {
-    glob::Pattern::new(pattern).is_ok_and(|pattern| pattern.matches_path(file))
 }
 
 fn plain(path: &Path) -> PathBuf {
