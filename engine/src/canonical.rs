@@ -31,6 +31,66 @@ pub fn encode(value: &Value) -> Result<Vec<u8>, CanonicalError> {
     Ok(out)
 }
 
+/// A map that is written entry by entry: for what is too large to be made a [`Value`] first.
+#[derive(Debug, Default)]
+pub(crate) struct MapEncoder {
+    /// Encoded names and values.
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl MapEncoder {
+    /// Adds an entry.
+    pub(crate) fn value(&mut self, name: &str, value: &Value) -> Result<(), CanonicalError> {
+        self.written(name, encode(value)?);
+        Ok(())
+    }
+
+    /// Adds an entry whose value is encoded already.
+    pub(crate) fn written(&mut self, name: &str, value: Vec<u8>) {
+        self.entries.push((encode_text(name), value));
+    }
+
+    /// The whole map.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.entries.sort_by(|one, other| one.0.cmp(&other.0));
+        let mut out = Vec::with_capacity(self.entries.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + 9);
+        append_head(&mut out, MAP, self.entries.len() as u64);
+        for (name, value) in self.entries {
+            out.extend_from_slice(&name);
+            out.extend_from_slice(&value);
+        }
+        out
+    }
+}
+
+/// A list of small maps of texts, written item by item.
+#[derive(Debug)]
+pub(crate) struct ListEncoder(Vec<u8>);
+
+impl ListEncoder {
+    /// A list of so many items.
+    pub(crate) fn of(items: usize) -> Self {
+        let mut out = Vec::new();
+        append_head(&mut out, ARRAY, items as u64);
+        Self(out)
+    }
+
+    /// Adds a map of two texts. The names come in the order of their encoded bytes: the shorter one first.
+    pub(crate) fn pairs(&mut self, pairs: [(&str, &str); 2]) {
+        debug_assert!(encode_text(pairs[0].0) < encode_text(pairs[1].0), "names must be in order");
+        append_head(&mut self.0, MAP, 2);
+        for (name, text) in pairs {
+            append_text(&mut self.0, name);
+            append_text(&mut self.0, text);
+        }
+    }
+
+    /// The whole list.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
 fn append(out: &mut Vec<u8>, value: &Value) -> Result<(), CanonicalError> {
     match value {
         Value::Null => out.push(NULL),
@@ -68,9 +128,7 @@ fn append_number(out: &mut Vec<u8>, number: &Number) -> Result<(), CanonicalErro
 fn append_map(out: &mut Vec<u8>, entries: &serde_json::Map<String, Value>) -> Result<(), CanonicalError> {
     let mut encoded = Vec::with_capacity(entries.len());
     for (key, value) in entries {
-        let mut name = Vec::with_capacity(key.len() + 2);
-        append_text(&mut name, key);
-        encoded.push((name, value));
+        encoded.push((encode_text(key), value));
     }
     encoded.sort_by(|one, other| one.0.cmp(&other.0));
     append_head(out, MAP, encoded.len() as u64);
@@ -79,6 +137,12 @@ fn append_map(out: &mut Vec<u8>, entries: &serde_json::Map<String, Value>) -> Re
         append(out, value)?;
     }
     Ok(())
+}
+
+fn encode_text(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 9);
+    append_text(&mut out, text);
+    out
 }
 
 fn append_text(out: &mut Vec<u8>, text: &str) {
@@ -173,6 +237,16 @@ mod tests {
         let null = hex(&json!({"x": null}));
         let empty = hex(&json!({"x": ""}));
         assert!(absent != null && null != empty && absent != empty);
+    }
+
+    #[test]
+    fn a_map_that_is_written_entry_by_entry_is_the_same_map() {
+        let whole = json!({"bb": [1, 2], "a": null, "b": {"c": "d"}, "": 1});
+        let mut map = MapEncoder::default();
+        for (name, value) in whole.as_object().unwrap() {
+            map.value(name, value).unwrap();
+        }
+        assert_eq!(map.finish(), encode(&whole).unwrap());
     }
 
     /// Reads what [`encode`] writes; a left inverse proves that different values have different bytes.

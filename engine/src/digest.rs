@@ -29,6 +29,11 @@ impl Digest {
         &self.0
     }
 
+    /// The 64 digits.
+    pub(crate) fn hex(&self) -> impl std::ops::Deref<Target = str> + use<> {
+        blake3::Hash::from(self.0).to_hex()
+    }
+
     /// The first eight digits, for people.
     pub fn short(&self) -> String {
         self.to_string().chars().take(8).collect()

@@ -245,6 +245,6 @@ fn keys_of_commands_are_the_same_as_ever() {
         .collect();
     assert_eq!(sources.keys().collect::<Vec<_>>(), ["tool:jq", "tool:sh"]);
     let input = ActionInput { port: "text".to_owned(), kind: ArtifactKind::File, digest: Digest::of(b"hello") };
-    let key = Action::new(stage, None, vec![input], &sources).key().unwrap();
+    let key = Action::new(stage, None, vec![input], sources).key().unwrap();
     assert_eq!(key.to_string(), "87dd9a83541a352708491d72ac87ae1ab855976fa421fe90f53b3189b3d0a8f3");
 }

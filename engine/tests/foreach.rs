@@ -225,7 +225,7 @@ fn instances_share_keys_with_stages_that_are_written_out() {
     let other = plan("flow: 1\nstages:\n  b: {uses: toy/emit@1, with: {text: v}}\n");
     let key = |plan: &Plan, name: &str| {
         let stage = &plan.graph[plan.find(name).unwrap()];
-        flow_engine::plan::Action::new(stage, None, Vec::new(), &std::collections::BTreeMap::new()).key().unwrap()
+        flow_engine::plan::Action::new(stage, None, Vec::new(), std::collections::BTreeMap::new()).key().unwrap()
     };
     assert_eq!(key(&one, "a@v"), key(&other, "b"));
 }

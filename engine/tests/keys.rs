@@ -96,7 +96,7 @@ fn action(plan: &Plan, stage: &str) -> Action {
     let input = |port: &String| ActionInput { port: port.clone(), kind: ArtifactKind::File, digest: Digest::of(b"abc") };
     let inputs = planned.inputs.iter().map(|binding| input(&binding.port)).collect();
     let file = SourceFile { path: "/anywhere/s".into(), name: "s".to_owned(), digest: Digest::of(b"s"), bytes: 1 };
-    Action::new(planned, None, inputs, &BTreeMap::from([("*".to_owned(), vec![file])]))
+    Action::new(planned, None, inputs, BTreeMap::from([("*".to_owned(), vec![file])]))
 }
 
 fn trees() -> BTreeMap<String, Node> {
@@ -246,7 +246,7 @@ fn swapped_arguments_and_swapped_ports_are_other_keys() {
             kind: ArtifactKind::File,
             digest: digest(&plan.graph[binding.from[0].0].name),
         });
-        Action::new(planned, None, inputs.collect(), &BTreeMap::new()).key().unwrap()
+        Action::new(planned, None, inputs.collect(), BTreeMap::new()).key().unwrap()
     };
     assert_ne!(ports("x.out", "y.out"), ports("y.out", "x.out"));
 }

@@ -29,7 +29,7 @@ fn config(plan: &Plan, stage: &str) -> serde_json::Value {
 }
 
 fn key(plan: &Plan, stage: &str) -> Digest {
-    Action::new(&plan.graph[plan.find(stage).unwrap()], plan.limit, Vec::new(), &BTreeMap::new()).key().unwrap()
+    Action::new(&plan.graph[plan.find(stage).unwrap()], plan.limit, Vec::new(), BTreeMap::new()).key().unwrap()
 }
 
 const TWO: &str = "
@@ -183,7 +183,7 @@ fn keys_tell_ports_order_and_sources_apart() {
     let stage = &plan.graph[plan.find("b").unwrap()];
     let input =
         |port: &str, byte: u8| ActionInput { port: port.to_owned(), kind: ArtifactKind::File, digest: Digest::of(&[byte]) };
-    let key = |inputs: Vec<ActionInput>| Action::new(stage, None, inputs, &BTreeMap::new()).key().unwrap();
+    let key = |inputs: Vec<ActionInput>| Action::new(stage, None, inputs, BTreeMap::new()).key().unwrap();
     let keys = [
         key(vec![input("parts", 1), input("parts", 2)]),
         key(vec![input("parts", 2), input("parts", 1)]),
@@ -196,7 +196,7 @@ fn keys_tell_ports_order_and_sources_apart() {
     let file = SourceFile { path: "/anywhere/x".into(), name: "x".to_owned(), digest: Digest::of(b"x"), bytes: 1 };
     let moved = SourceFile { path: "/elsewhere/x".into(), ..file.clone() };
     let with =
-        |file: SourceFile| Action::new(stage, None, Vec::new(), &BTreeMap::from([("*".to_owned(), vec![file])])).key().unwrap();
+        |file: SourceFile| Action::new(stage, None, Vec::new(), BTreeMap::from([("*".to_owned(), vec![file])])).key().unwrap();
     assert_eq!(with(file.clone()), with(moved));
     assert_ne!(with(file.clone()), with(SourceFile { digest: Digest::of(b"y"), ..file }));
 }
@@ -209,7 +209,7 @@ fn a_change_is_explained_by_its_path() {
     let other = plan(
         "flow: 1\nstages:\n  a: {uses: toy/judge@1, in: {in: b.out}, with: {metrics: {lr: 0.0004}}}\n  b: {uses: toy/emit@1}\n",
     );
-    let json = |plan: &Plan| Action::new(&plan.graph[plan.find("a").unwrap()], None, Vec::new(), &BTreeMap::new()).to_json();
+    let json = |plan: &Plan| Action::new(&plan.graph[plan.find("a").unwrap()], None, Vec::new(), BTreeMap::new()).to_json();
     let changes: Vec<_> = difference(&json(&one), &json(&other)).iter().map(ToString::to_string).collect();
     assert_eq!(changes, ["params.metrics.lr 0.0002 -> 0.0004"]);
 }

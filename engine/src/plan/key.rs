@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::PlannedStage;
 use crate::{
     ArtifactKind, Determinism, Digest,
-    canonical::{CanonicalError, encode},
+    canonical::{CanonicalError, ListEncoder, MapEncoder, encode},
     horizon::Horizon,
     source::SourceFile,
     stage::Port,
@@ -34,15 +34,6 @@ pub struct ActionInput {
     pub digest: Digest,
 }
 
-/// One file of a source of an action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActionSource {
-    /// Its name relative to the root of the pattern or source.
-    pub name: String,
-    /// Its content.
-    pub digest: Digest,
-}
-
 /// Everything that decides what a stage writes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action {
@@ -50,7 +41,7 @@ pub struct Action {
     revision: u32,
     params: Value,
     inputs: Vec<ActionInput>,
-    sources: BTreeMap<String, Vec<ActionSource>>,
+    sources: BTreeMap<String, Vec<SourceFile>>,
     outputs: Vec<Port>,
     seed: u64,
     limit: Option<u64>,
@@ -63,15 +54,14 @@ impl Action {
         stage: &PlannedStage,
         limit: Option<u64>,
         inputs: Vec<ActionInput>,
-        sources: &BTreeMap<String, Vec<SourceFile>>,
+        sources: BTreeMap<String, Vec<SourceFile>>,
     ) -> Self {
-        let plain = |file: &SourceFile| ActionSource { name: file.name.clone(), digest: file.digest };
         Self {
             kind: stage.stage.kind().to_owned(),
             revision: stage.stage.revision(),
             params: stage.stage.keyed(),
             inputs,
-            sources: sources.iter().map(|(name, files)| (name.clone(), files.iter().map(plain).collect())).collect(),
+            sources,
             outputs: stage.stage.ports().outputs,
             seed: stage.seed,
             limit: limit.filter(|_| stage.stage.reads_limit()),
@@ -79,29 +69,62 @@ impl Action {
         }
     }
 
-    /// The pre-image as JSON, stored beside its bytes so that a later run can say what changed.
-    pub fn to_json(&self) -> Value {
-        let input = |input: &ActionInput| json!({"port": input.port, "kind": input.kind, "digest": input.digest});
-        let file = |file: &ActionSource| json!({"name": file.name, "digest": file.digest});
-        let files = |files: &Vec<ActionSource>| files.iter().map(file).collect::<Value>();
-        let output = |port: &Port| json!({"port": port.name, "kind": port.kind});
-        json!({
-            "format": FORMAT,
-            "kind": self.kind,
-            "revision": self.revision,
-            "params": self.params,
-            "inputs": self.inputs.iter().map(input).collect::<Value>(),
-            "sources": self.sources.iter().map(|(name, list)| (name.clone(), files(list))).collect::<Value>(),
-            "outputs": self.outputs.iter().map(output).collect::<Value>(),
-            "seed": self.seed,
-            "limit": self.limit,
-            "platform": self.platform,
-        })
+    /// The files of its sources, by the name of the source.
+    pub fn sources(&self) -> &BTreeMap<String, Vec<SourceFile>> {
+        &self.sources
     }
 
-    /// The canonical bytes that the key is the digest of.
+    /// The same, for whoever needs nothing else.
+    pub(crate) fn into_sources(self) -> BTreeMap<String, Vec<SourceFile>> {
+        self.sources
+    }
+
+    /// The pre-image as JSON, stored beside its bytes so that a later run can say what changed.
+    pub fn to_json(&self) -> Value {
+        let file = |file: &SourceFile| json!({"name": file.name, "digest": file.digest});
+        let files = |files: &Vec<SourceFile>| files.iter().map(file).collect::<Value>();
+        let mut sources = self.sources.iter().map(|(name, list)| (name.clone(), files(list))).collect::<Value>();
+        let mut json = Map::new();
+        for (name, value) in self.fields() {
+            // People read the sources after the inputs.
+            if name == "outputs" {
+                json.insert("sources".to_owned(), sources.take());
+            }
+            json.insert(name.to_owned(), value);
+        }
+        Value::Object(json)
+    }
+
+    /// Everything but the sources.
+    fn fields(&self) -> [(&'static str, Value); 9] {
+        let input = |input: &ActionInput| json!({"port": input.port, "kind": input.kind, "digest": input.digest});
+        let output = |port: &Port| json!({"port": port.name, "kind": port.kind});
+        [
+            ("format", json!(FORMAT)),
+            ("kind", json!(self.kind)),
+            ("revision", json!(self.revision)),
+            ("params", self.params.clone()),
+            ("inputs", self.inputs.iter().map(input).collect()),
+            ("outputs", self.outputs.iter().map(output).collect()),
+            ("seed", json!(self.seed)),
+            ("limit", json!(self.limit)),
+            ("platform", json!(self.platform)),
+        ]
+    }
+
+    /// The canonical bytes that the key is the digest of: those of [`Self::to_json`], with the files written straight, as there
+    /// may be very many.
     pub fn preimage(&self) -> Result<Vec<u8>, CanonicalError> {
-        encode(&self.to_json())
+        let mut map = MapEncoder::default();
+        for (name, value) in self.fields() {
+            map.value(name, &value)?;
+        }
+        let mut sources = MapEncoder::default();
+        for (name, files) in &self.sources {
+            sources.written(name, encode_files(files));
+        }
+        map.written("sources", sources.finish());
+        Ok(map.finish())
     }
 
     /// The action key.
@@ -117,6 +140,16 @@ impl Action {
         }
         encode(&way).map(|bytes| Digest::derive(TRAJECTORY_CONTEXT, &bytes))
     }
+}
+
+/// The files of one source as [`Action::to_json`] would have them encoded.
+fn encode_files(files: &[SourceFile]) -> Vec<u8> {
+    let mut list = ListEncoder::of(files.len());
+    for file in files {
+        let digest = file.digest.hex();
+        list.pairs([("name", &file.name), ("digest", &digest)]);
+    }
+    list.finish()
 }
 
 /// Takes the value at a dotted path out of an object.
@@ -158,4 +191,27 @@ pub fn mixed_seed(seed: u64, kind: &str) -> crate::Seed {
     let digest = Digest::derive("flow.dev 2026-11 seed v1", &framed);
     let first = digest.as_bytes().iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
     crate::Seed(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A key that is written in two ways must not become two keys.
+    #[test]
+    fn files_are_written_straight_as_their_json_is_encoded() {
+        for count in [0, 1, 23, 24, 300] {
+            let named = |number: usize| SourceFile {
+                path: PathBuf::from("/elsewhere"),
+                name: format!("é/{}", "x".repeat(number)),
+                digest: Digest::of(&number.to_le_bytes()),
+                bytes: 7,
+            };
+            let files: Vec<SourceFile> = (0..count).map(named).collect();
+            let json: Value = files.iter().map(|file| json!({"digest": file.digest, "name": file.name})).collect();
+            assert_eq!(encode_files(&files), encode(&json).unwrap());
+        }
+    }
 }

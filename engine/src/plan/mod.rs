@@ -26,7 +26,7 @@ pub use self::{
     command::{Undeclared, What},
     difference::{Change, difference},
     error::PlanErrors,
-    key::{Action, ActionInput, ActionSource, KEY_CONTEXT, TRAJECTORY_CONTEXT, mixed_seed},
+    key::{Action, ActionInput, KEY_CONTEXT, TRAJECTORY_CONTEXT, mixed_seed},
     names::selects,
     operations::{Operations, Retry},
 };

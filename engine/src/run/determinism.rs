@@ -181,7 +181,7 @@ impl Round<'_> {
             owner,
             inputs: self.found.inputs.clone(),
             outputs: planned.stage.ports().outputs.into_iter().map(|port| (port.name, port.kind)).collect(),
-            sources: prepared.sources.clone(),
+            sources: prepared.action.sources().clone(),
             // Both rounds do the whole work.
             course: None,
             guarded: Vec::new(),

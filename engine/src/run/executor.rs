@@ -280,7 +280,7 @@ impl Executor {
             return Ok(Step::Again);
         }
         // A stage whose result is there already need not look at the files that must stay as they are.
-        let guarded = match prepare::guard((&self.shared.store, &self.shared.index), &prepared.sources) {
+        let guarded = match prepare::guard((&self.shared.store, &self.shared.index), prepared.action.sources()) {
             Ok(guarded) => guarded,
             Err(error) => {
                 reservations.release(&prepared.key, &owner)?;
@@ -297,8 +297,8 @@ impl Executor {
     /// Runs one attempt. The key's pre-image is written meanwhile: no process waits for it.
     async fn attempt(&self, (owner, guarded): (Owner, Vec<Guarded>), decision: Option<Decision>, grant: &Grant) -> AttemptEnd {
         let kept = self.blocking(|shared, work, prepared| {
-            keep_code(&shared.project.state, &shared.plan.graph[work.node], &prepared.sources);
-            let preimage = (prepared.preimage.0.as_slice(), &prepared.preimage.1);
+            keep_code(&shared.project.state, &shared.plan.graph[work.node], prepared.action.sources());
+            let preimage = (prepared.preimage.as_slice(), &prepared.action.to_json());
             shared.store.actions().put_preimage(&prepared.key, preimage).map_err(StageError::from)
         });
         let memory = MemoryWatch::begin(&self.operations.resources, &owner.token);
@@ -444,7 +444,7 @@ impl Executor {
             owner,
             inputs: self.work.inputs.clone(),
             outputs,
-            sources: prepared.sources.clone(),
+            sources: prepared.action.sources().clone(),
             course: prepared.course.clone(),
             guarded: Vec::new(),
             seed: mixed_seed(planned.seed, planned.stage.kind()),

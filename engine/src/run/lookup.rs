@@ -215,7 +215,7 @@ fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {
         sources.push(resolved);
     }
     let inputs = prepare::action_inputs(planned, &work.inputs);
-    prepare::identify(&shared.plan, planned, &inputs, sources)
+    prepare::identify(&shared.plan, planned, inputs, sources)
 }
 
 /// Copies of the stage's reports in the run's folder, where people open them.

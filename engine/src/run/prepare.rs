@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use petgraph::graph::NodeIndex;
-use serde_json::Value;
 
 use super::{
     checkpoints::Course,
@@ -11,7 +10,7 @@ use super::{
 };
 use crate::{
     Digest, Effect, StageError,
-    canonical::{CanonicalError, encode},
+    canonical::CanonicalError,
     context::Site,
     plan::{Action, ActionInput, KEY_CONTEXT, Plan, PlannedStage},
     source::SourceFile,
@@ -40,12 +39,12 @@ pub(crate) struct StageWork {
 pub(crate) struct Prepared {
     /// The action key.
     pub(crate) key: Digest,
-    /// Resolved sources by name.
-    pub(crate) sources: BTreeMap<String, Vec<SourceFile>>,
+    /// What decides the key, with the resolved sources.
+    pub(crate) action: Action,
     /// One digest for each source.
     pub(crate) source_digests: BTreeMap<String, Digest>,
     /// What the key was hashed from.
-    pub(crate) preimage: (Vec<u8>, Value),
+    pub(crate) preimage: Vec<u8>,
     /// The way its checkpoints are filed under.
     pub(crate) course: Option<Course>,
 }
@@ -54,19 +53,18 @@ pub(crate) struct Prepared {
 pub(crate) fn identify(
     plan: &Plan,
     stage: &PlannedStage,
-    inputs: &[ActionInput],
+    inputs: Vec<ActionInput>,
     sources: Vec<ResolvedSource>,
 ) -> Result<Prepared, StageError> {
     let source_digests = sources.iter().map(|source| (source.name.clone(), source.digest)).collect();
-    let sources: BTreeMap<String, Vec<SourceFile>> = sources.into_iter().map(|source| (source.name, source.files)).collect();
-    let action = Action::new(stage, plan.limit, inputs.to_vec(), &sources);
+    let sources = sources.into_iter().map(|source| (source.name, source.files)).collect();
+    let action = Action::new(stage, plan.limit, inputs, sources);
     let unkeyed = |error: CanonicalError| StageError::input(format!("cannot key stage {:?}", stage.name)).because(&error);
-    let explained = action.to_json();
-    let bytes = encode(&explained).map_err(unkeyed)?;
-    let key = Digest::derive(KEY_CONTEXT, &bytes);
+    let preimage = action.preimage().map_err(unkeyed)?;
+    let key = Digest::derive(KEY_CONTEXT, &preimage);
     let course = stage.stage.horizon().map(|horizon| action.trajectory(&horizon).map(|key| Course { key, horizon }));
     let course = course.transpose().map_err(unkeyed)?;
-    Ok(Prepared { key, sources, source_digests, preimage: (bytes, explained), course })
+    Ok(Prepared { key, action, source_digests, preimage, course })
 }
 
 /// The inputs of a stage as its key sees them: by the consumer's port, in the order of its declaration and of the file.

@@ -216,7 +216,7 @@ impl<'a> Previewer<'a> {
         let outlook = course
             .filter(|_| matches!(forecast, Forecast::Run { .. }))
             .and_then(|course| checkpoints::outlook(&self.store, course).unwrap_or_default());
-        let preimage = prepared.filter(|_| self.preimages == Preimages::Shown).map(|prepared| prepared.preimage.1);
+        let preimage = prepared.filter(|_| self.preimages == Preimages::Shown).map(|prepared| prepared.action.to_json());
         let cost = self.past.estimate((name, kind), self.rows(node));
         let needs = planned.operations.resources.clone();
         Preview { stage: name.to_owned(), kind: kind.to_owned(), key, forecast, cost, preimage, outlook, needs }
@@ -269,7 +269,7 @@ impl<'a> Previewer<'a> {
             sources.push(resolved);
         }
         let inputs = prepare::action_inputs(planned, &self.inputs(planned));
-        prepare::identify(self.plan, planned, &inputs, sources).map(Ok)
+        prepare::identify(self.plan, planned, inputs, sources).map(Ok)
     }
 
     fn inputs(&self, planned: &PlannedStage) -> BTreeMap<String, Vec<SpecInput>> {
@@ -312,7 +312,7 @@ impl<'a> Previewer<'a> {
             return Ok(Look { prepared: Some(prepared), forecast: Forecast::Cached });
         }
         let stage = (planned.name.as_str(), planned.stage.kind());
-        let reason = why::forecast(&self.past, &self.store, stage, (prepared.key, &prepared.preimage.1))?;
+        let reason = why::forecast(&self.past, &self.store, stage, (prepared.key, &prepared.action.to_json()))?;
         Ok(Look { prepared: Some(prepared), forecast: Forecast::Run { reason } })
     }
 }

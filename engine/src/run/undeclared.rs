@@ -100,7 +100,7 @@ impl Watcher<'_> {
         Ok(Invocation {
             inputs,
             outputs: outputs.into_iter().map(|port| (port.name.clone(), folder.join("out").join(port.name))).collect(),
-            sources: found.prepared.sources,
+            sources: found.prepared.action.into_sources(),
             seed: mixed_seed(planned.seed, planned.stage.kind()),
             limit: self.plan.limit,
             scratch,
