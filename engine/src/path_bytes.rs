@@ -62,6 +62,11 @@ impl<'de> Visitor<'de> for PathVisitor {
 /// one of the characters that stand for bytes.
 pub(crate) fn text_of(name: &[u8]) -> String {
     let mut text = String::with_capacity(name.len());
+    // Most names: nothing in them stands for anything else.
+    if let (true, Ok(plain)) = (name.is_ascii(), std::str::from_utf8(name)) {
+        text.push_str(plain);
+        return text;
+    }
     for chunk in name.utf8_chunks() {
         for letter in chunk.valid().chars() {
             if (FIRST..FIRST + 256).contains(&u32::from(letter)) {

@@ -3,7 +3,7 @@
 //! Leans on `glob` for what one part of a pattern matches and not for the walk, which would leave out names that are not text.
 
 use std::{
-    collections::BTreeMap,
+    ffi::OsString,
     fs::{self, FileType},
     io,
     os::unix::ffi::OsStrExt,
@@ -27,8 +27,8 @@ enum Part {
     Anywhere,
 }
 
-/// Files found, by their raw name relative to the base where they lie below it.
-pub(super) type Files = BTreeMap<Vec<u8>, PathBuf>;
+/// Files found, in the order of their raw names, which are relative to the base where they lie below it.
+pub(super) type Files = Vec<(Vec<u8>, PathBuf)>;
 
 /// Finds the files that match. The error of a pattern that cannot be understood comes first.
 pub(super) fn find(pattern: &str, base: &Path) -> Result<Result<Files, StoreError>, PatternError> {
@@ -39,17 +39,33 @@ pub(super) fn find(pattern: &str, base: &Path) -> Result<Result<Files, StoreErro
         let name = plain.strip_prefix(base).unwrap_or(&plain).as_os_str().as_bytes().to_vec();
         return Ok(Ok(Files::from([(name, plain)])));
     }
-    let mut parts = Vec::new();
-    for part in pattern.split('/').filter(|part| !part.is_empty() && *part != ".") {
-        parts.push(match part {
-            "**" => Part::Anywhere,
-            part if part.contains(['*', '?', '[']) => Part::Matching(Pattern::new(part)?),
-            part => Part::Name(part.to_owned()),
-        });
-    }
     let start = if pattern.starts_with('/') { PathBuf::from("/") } else { base.to_owned() };
     let mut walk = Walk { base, files: Files::new() };
-    Ok(walk.follow(&start, &parts, 0).map(|()| walk.files))
+    let walked = walk.follow(&start, &parts(pattern)?, 0);
+    Ok(walked.map(|()| walk.found()))
+}
+
+fn parts(pattern: &str) -> Result<Vec<Part>, PatternError> {
+    let mut parts = Vec::new();
+    for part in pattern.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match (part, parts.last_mut()) {
+            ("**", _) => parts.push(Part::Anywhere),
+            (part, _) if part.contains(['*', '?', '[']) => parts.push(Part::Matching(Pattern::new(part)?)),
+            // Names in a row are one path.
+            (part, Some(Part::Name(path))) => {
+                path.push('/');
+                path.push_str(part);
+            }
+            (part, _) => parts.push(Part::Name(part.to_owned())),
+        }
+    }
+    Ok(parts)
+}
+
+/// One thing in a folder.
+struct Entry {
+    name: OsString,
+    kind: FileType,
 }
 
 struct Walk<'a> {
@@ -58,62 +74,114 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// What was found, each file once.
+    fn found(mut self) -> Files {
+        self.files.sort_unstable();
+        self.files.dedup_by(|one, other| one.0 == other.0);
+        self.files
+    }
+
     fn follow(&mut self, place: &Path, parts: &[Part], depth: usize) -> Result<(), StoreError> {
-        let Some((part, rest)) = parts.split_first() else { return self.take(place, depth) };
-        match part {
-            Part::Name(name) => {
+        match parts {
+            [] | [Part::Anywhere] => self.take(place, depth),
+            [Part::Name(name), rest @ ..] => {
                 let place = place.join(name);
-                if place.symlink_metadata().is_ok() { self.follow(&place, rest, depth) } else { Ok(()) }
+                // What lists a folder sees by itself whether there is one.
+                let lists = matches!(rest, [Part::Matching(_), ..] | [Part::Anywhere, _, ..]);
+                if lists || place.symlink_metadata().is_ok() { self.follow(&place, rest, depth) } else { Ok(()) }
             }
-            Part::Matching(pattern) => {
-                for (path, _) in list(place)? {
-                    // A byte that belongs to no character counts as one.
-                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                    if pattern.matches(&name) && (rest.is_empty() || path.is_dir()) {
-                        self.follow(&path, rest, depth)?;
-                    }
-                }
-                Ok(())
+            [Part::Matching(pattern), rest @ ..] => self.matching(place, &list(place)?, (pattern, rest, depth)),
+            // Everything in it, and so everything below it.
+            [Part::Anywhere, Part::Matching(pattern)] if pattern.as_str() == "*" => {
+                self.matching(place, &list(place)?, (pattern, &[], depth))
             }
-            Part::Anywhere if rest.is_empty() => self.take(place, depth),
-            Part::Anywhere => {
+            [Part::Anywhere, rest @ ..] => {
                 deep_enough(place, depth)?;
-                self.follow(place, rest, depth)?;
-                for (path, kind) in list(place)? {
-                    // A link to a folder is followed where it is named, and not where a pattern happens to come by.
-                    if kind.is_dir() {
-                        self.follow(&path, parts, depth + 1)?;
-                    }
+                let entries = list(place)?;
+                match rest {
+                    [Part::Matching(pattern), rest @ ..] => self.matching(place, &entries, (pattern, rest, depth))?,
+                    rest => self.follow(place, rest, depth)?,
+                }
+                // A link to a folder is followed where it is named, and not where a pattern happens to come by.
+                for entry in entries.iter().filter(|entry| entry.kind.is_dir()) {
+                    self.follow(&place.join(&entry.name), parts, depth + 1)?;
                 }
                 Ok(())
             }
         }
+    }
+
+    fn matching(
+        &mut self,
+        place: &Path,
+        entries: &[Entry],
+        (pattern, rest, depth): (&Pattern, &[Part], usize),
+    ) -> Result<(), StoreError> {
+        // A byte that belongs to no character counts as one.
+        let matches = |entry: &&Entry| pattern.matches(&entry.name.to_string_lossy());
+        let found = entries.iter().filter(matches);
+        if rest.is_empty() {
+            return self.take_entries(place, found, depth);
+        }
+        for entry in found {
+            let path = place.join(&entry.name);
+            if path.is_dir() {
+                self.follow(&path, rest, depth)?;
+            }
+        }
+        Ok(())
     }
 
     /// A file, or every file below a folder.
     fn take(&mut self, place: &Path, depth: usize) -> Result<(), StoreError> {
         let metadata = place.metadata().map_err(StoreError::io("read", place))?;
-        self.take_as(place, metadata.file_type(), depth)
+        if metadata.is_dir() {
+            return self.take_folder(place, depth);
+        }
+        let name = self.name(place);
+        self.take_file((name, place.to_owned()), metadata.file_type())
     }
 
-    fn take_as(&mut self, place: &Path, kind: FileType, depth: usize) -> Result<(), StoreError> {
-        if kind.is_symlink() {
-            return self.take(place, depth);
+    fn take_folder(&mut self, place: &Path, depth: usize) -> Result<(), StoreError> {
+        deep_enough(place, depth)?;
+        self.take_entries(place, list(place)?.iter(), depth + 1)
+    }
+
+    fn take_entries<'a>(
+        &mut self,
+        place: &Path,
+        entries: impl Iterator<Item = &'a Entry>,
+        depth: usize,
+    ) -> Result<(), StoreError> {
+        let mut folder = self.name(place);
+        if !folder.is_empty() && !folder.ends_with(b"/") {
+            folder.push(b'/');
         }
-        if kind.is_dir() {
-            deep_enough(place, depth)?;
-            for (path, kind) in list(place)? {
-                self.take_as(&path, kind, depth + 1)?;
+        for Entry { name, kind } in entries {
+            let path = place.join(name);
+            if kind.is_dir() {
+                self.take_folder(&path, depth)?;
+            } else if kind.is_symlink() {
+                self.take(&path, depth)?;
+            } else {
+                self.take_file(([&folder, name.as_bytes()].concat(), path), *kind)?;
             }
-            return Ok(());
         }
+        Ok(())
+    }
+
+    fn take_file(&mut self, file: (Vec<u8>, PathBuf), kind: FileType) -> Result<(), StoreError> {
         if !kind.is_file() {
             let reason = "it is neither a file, a folder, nor a link";
-            return Err(StoreError::Unsupported { path: place.to_owned(), reason });
+            return Err(StoreError::Unsupported { path: file.1, reason });
         }
-        let name = place.strip_prefix(self.base).unwrap_or(place).as_os_str().as_bytes().to_vec();
-        self.files.insert(name, place.to_owned());
+        self.files.push(file);
         Ok(())
+    }
+
+    /// The raw name of a place relative to the base, or all of it.
+    fn name(&self, place: &Path) -> Vec<u8> {
+        place.strip_prefix(self.base).unwrap_or(place).as_os_str().as_bytes().to_vec()
     }
 }
 
@@ -125,22 +193,19 @@ fn deep_enough(place: &Path, depth: usize) -> Result<(), StoreError> {
 }
 
 /// What lies in a folder; nothing where there is none.
-fn list(folder: &Path) -> Result<Vec<(PathBuf, FileType)>, StoreError> {
+fn list(folder: &Path) -> Result<Vec<Entry>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("list", folder)(error)),
     };
     let mut found = Vec::new();
-    let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(StoreError::io("list", folder))?;
-        let path = entry.path();
-        let kind = entry.file_type().map_err(StoreError::io("read", &path))?;
-        names.push(entry.file_name().as_bytes().to_vec());
-        found.push((path, kind));
+        let kind = entry.file_type().map_err(|error| StoreError::io("read", &entry.path())(error))?;
+        found.push(Entry { name: entry.file_name(), kind });
     }
-    tree::warn_of_folding(folder, names.iter());
+    tree::warn_of_folding(folder, found.iter().map(|entry| entry.name.as_bytes()));
     Ok(found)
 }
 
@@ -165,7 +230,7 @@ mod tests {
 
         fn names(&self, pattern: &str) -> Vec<String> {
             let found = find(pattern, self.0.path()).unwrap().unwrap();
-            found.into_keys().map(|name| String::from_utf8_lossy(&name).into_owned()).collect()
+            found.into_iter().map(|(name, _)| String::from_utf8_lossy(&name).into_owned()).collect()
         }
     }
 
@@ -182,10 +247,15 @@ mod tests {
             ("deep/**/d.txt", &["deep/deeper/d.txt"]),
             ("deep", &["deep/c.txt", "deep/deeper/d.txt"]),
             ("deep/**", &["deep/c.txt", "deep/deeper/d.txt"]),
+            ("deep/**/*", &["deep/c.txt", "deep/deeper/d.txt"]),
+            ("deep/**/deep*", &["deep/deeper/d.txt"]),
+            ("deep/deeper/*", &["deep/deeper/d.txt"]),
             ("d*", &["deep/c.txt", "deep/deeper/d.txt"]),
             ("*/c.txt", &["deep/c.txt"]),
             ("od[[]d]/*", &["od[d]/e.txt"]),
             ("none/*.txt", &[]),
+            ("none/**/*", &[]),
+            ("a.txt/**/*", &[]),
             ("a.txt/x", &[]),
         ] {
             assert_eq!(bench.names(pattern), wanted, "{pattern}");
@@ -203,7 +273,10 @@ mod tests {
             fs::write(bench.0.path().join(OsString::from_vec(vec![b'x', byte, b'.', b'b'])), [byte]).unwrap();
         }
         let found = find("x*.b", bench.0.path()).unwrap().unwrap();
-        assert_eq!(found.into_keys().collect::<Vec<_>>(), [vec![b'x', 0xfe, b'.', b'b'], vec![b'x', 0xff, b'.', b'b']]);
+        assert_eq!(
+            found.into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            [vec![b'x', 0xfe, b'.', b'b'], vec![b'x', 0xff, b'.', b'b']]
+        );
     }
 
     #[test]

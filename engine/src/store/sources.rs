@@ -91,7 +91,9 @@ impl SourceStore {
     pub fn resolve(&self, source: &SourceRef, request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
         match source {
             SourceRef::Files(pattern) => resolve_files((&request.project.base, pattern), request),
-            SourceRef::Below { folder, pattern } => resolve_files((&below(folder, request), pattern), request),
+            SourceRef::Below { folder, pattern } => {
+                resolve_files((&request.index.folders.below(folder, request), pattern), request)
+            }
             SourceRef::Program(program) => crate::program::resolve(program, request),
             SourceRef::Pinned(uri) => {
                 // One at a time: two stages that name the same URI fetch it once.
@@ -105,7 +107,9 @@ impl SourceStore {
     pub fn look(&self, source: &SourceRef, request: &SourceRequest<'_>) -> Result<Option<ResolvedSource>, StageError> {
         match source {
             SourceRef::Files(pattern) => resolve_files((&request.project.base, pattern), request).map(Some),
-            SourceRef::Below { folder, pattern } => resolve_files((&below(folder, request), pattern), request).map(Some),
+            SourceRef::Below { folder, pattern } => {
+                resolve_files((&request.index.folders.below(folder, request), pattern), request).map(Some)
+            }
             SourceRef::Program(program) => crate::program::resolve(program, request).map(Some),
             SourceRef::Pinned(uri) => match self.published(uri, request)? {
                 Some(found) => Ok(Some(found)),
@@ -316,23 +320,35 @@ fn located_error(error: SourceError) -> StageError {
     }
 }
 
-/// A folder without `..` and links, so that the names of its files do not depend on how it is reached.
-fn below(folder: &Path, request: &SourceRequest<'_>) -> PathBuf {
-    let folder = request.project.base.join(folder);
-    folder.canonicalize().unwrap_or(folder)
+/// Folders that were looked up before: one run sees one state of the machine, and looks once.
+#[derive(Debug, Default)]
+pub(crate) struct Folders(Mutex<BTreeMap<PathBuf, PathBuf>>);
+
+impl Folders {
+    /// A folder without `..` and links, so that the names of its files do not depend on how it is reached.
+    fn below(&self, folder: &Path, request: &SourceRequest<'_>) -> PathBuf {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(real) = known.get(folder) {
+            return real.clone();
+        }
+        let named = request.project.base.join(folder);
+        let real = named.canonicalize().unwrap_or(named);
+        known.insert(folder.to_owned(), real.clone());
+        real
+    }
 }
 
 fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
-    let paths = expand(pattern, base)?;
-    let hashed = request.index.digests(&paths.values().collect::<Vec<_>>())?;
+    let (names, paths): (Vec<_>, Vec<_>) = expand(pattern, base)?.into_iter().unzip();
+    let hashed = request.index.digests(&paths)?;
     let file =
         |((name, path), (digest, bytes)): ((Vec<u8>, PathBuf), _)| SourceFile { path, name: text_of(&name), digest, bytes };
-    let files: Vec<SourceFile> = paths.into_iter().zip(hashed).map(file).collect();
+    let files: Vec<SourceFile> = names.into_iter().zip(paths).zip(hashed).map(file).collect();
     Ok(ResolvedSource { name: pattern.to_owned(), digest: source_digest(&files), files, supply: None })
 }
 
 /// Files that match a pattern by their raw name relative to the base, folders walked, sorted. None is an error.
-fn expand(pattern: &str, base: &Path) -> Result<BTreeMap<Vec<u8>, PathBuf>, StageError> {
+fn expand(pattern: &str, base: &Path) -> Result<pattern::Files, StageError> {
     let found = pattern::find(pattern, base)
         .map_err(|error| StageError::input(format!("cannot understand pattern {pattern:?}")).because(&error))??;
     if found.is_empty() {

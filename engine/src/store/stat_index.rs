@@ -6,6 +6,7 @@
 //!
 //! On disk it is a sorted file of records, which is searched where it lies in memory, and a log of what was hashed since.
 
+mod many;
 mod record;
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use record::Known;
+use record::{Known, Sorted};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, files};
@@ -28,6 +29,7 @@ const QUIET_NS: i128 = 40_000_000_000;
 const TRIES: usize = 3;
 /// More files than this are worth threads, known or not.
 const MANY: usize = 256;
+const THREADS: usize = 8;
 /// Records of the log that are read at every start before they are sorted into the file.
 const LONGEST_LOG: usize = 4_096;
 /// Records of files that nobody asked for are kept up to this number.
@@ -47,17 +49,21 @@ impl Stamp {
     /// Looks at a file, following links. Anything but a file is refused: opening a pipe would wait for its writer.
     pub fn of(path: &Path) -> Result<Self, StoreError> {
         let metadata = path.metadata().map_err(StoreError::io("read", path))?;
-        if !metadata.is_file() {
+        let place = (metadata.dev(), metadata.ino(), metadata.size());
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Self::seen((path, metadata.is_file()), place, [modified, (metadata.ctime(), metadata.ctime_nsec())])
+    }
+
+    fn seen(
+        (path, is_file): (&Path, bool),
+        (device, inode, bytes): (u64, u64, u64),
+        times: [(i64, i64); 2],
+    ) -> Result<Self, StoreError> {
+        if !is_file {
             return Err(StoreError::Unsupported { path: path.to_owned(), reason: "it is not a file" });
         }
-        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.size(),
-            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        })
+        let [modified_ns, changed_ns] = times.map(|(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest));
+        Ok(Self { device, inode, bytes, modified_ns, changed_ns })
     }
 
     fn last_touched(&self) -> i128 {
@@ -90,11 +96,13 @@ pub struct StatIndex {
     folder: PathBuf,
     now: i128,
     /// Records of the file, by device and inode.
-    sorted: Vec<Known>,
+    sorted: Sorted,
     /// Records of the log, which take precedence, and of what was hashed since.
     recent: RwLock<Recent>,
     /// Programs that were looked for before.
     pub(crate) programs: crate::program::Shelf,
+    /// Folders that were looked for before.
+    pub(crate) folders: super::sources::Folders,
 }
 
 #[derive(Debug, Default)]
@@ -108,14 +116,15 @@ impl StatIndex {
     /// Opens the index in a project's state folder. What is damaged counts as absent.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         files::make_folder(folder)?;
-        let sorted = fs::read(folder.join("stat.idx")).map(|bytes| record::parse_sorted(&bytes)).unwrap_or_default();
+        let sorted = fs::read(folder.join("stat.idx")).map(Sorted::parse).unwrap_or_default();
         let log = fs::read(folder.join("stat.log")).map(|bytes| record::parse_log(&bytes)).unwrap_or_default();
         let known = log.into_iter().map(|known| (known.stamp.place(), known)).collect();
         let clock = folder.join("clock");
         files::write_lightly(b"", &clock)?;
         let now = Stamp::of(&clock)?.modified_ns;
         let recent = RwLock::new(Recent { known, fresh: BTreeSet::new() });
-        Ok(Self { folder: folder.to_owned(), now, sorted, recent, programs: crate::program::Shelf::default() })
+        let (programs, folders) = (crate::program::Shelf::default(), super::sources::Folders::default());
+        Ok(Self { folder: folder.to_owned(), now, sorted, recent, programs, folders })
     }
 
     /// The digest and size of a file.
@@ -135,14 +144,14 @@ impl StatIndex {
     }
 
     /// The digests and sizes of files, in order.
-    pub(crate) fn digests(&self, paths: &[&PathBuf]) -> Result<Vec<(Digest, u64)>, StoreError> {
-        if paths.len() > MANY {
-            return files::parallel(paths, |path| self.digest(path));
-        }
+    pub(crate) fn digests(&self, paths: &[PathBuf]) -> Result<Vec<(Digest, u64)>, StoreError> {
         // A few that are known are looked at faster than threads are started for them.
-        let mut found = paths.iter().map(|path| self.look(path)).collect::<Result<Vec<_>, _>>()?;
-        let unknown: Vec<(usize, &PathBuf)> =
-            paths.iter().copied().enumerate().filter(|(at, _)| found.get(*at) == Some(&None)).collect();
+        let size = if paths.len() > MANY { paths.len().div_ceil(THREADS) } else { MANY };
+        let parts: Vec<&[PathBuf]> = paths.chunks(size).collect();
+        let stamps = files::parallel(&parts, |part| many::stamps(part))?.into_iter().flatten();
+        let mut found: Vec<Option<(Digest, u64)>> =
+            stamps.map(|stamp| self.trusted(&stamp).map(|digest| (digest, stamp.bytes))).collect();
+        let unknown: Vec<(usize, &PathBuf)> = paths.iter().enumerate().filter(|(at, _)| found.get(*at) == Some(&None)).collect();
         let hashed = files::parallel(&unknown, |(_, path)| self.digest(path))?;
         for ((at, _), digest) in unknown.into_iter().zip(hashed) {
             if let Some(slot) = found.get_mut(at) {
@@ -152,17 +161,9 @@ impl StatIndex {
         Ok(found.into_iter().flatten().collect())
     }
 
-    fn look(&self, path: &Path) -> Result<Option<(Digest, u64)>, StoreError> {
-        let stamp = Stamp::of(path)?;
-        Ok(self.trusted(&stamp).map(|digest| (digest, stamp.bytes)))
-    }
-
     fn known(&self, stamp: &Stamp) -> Option<Known> {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner).known.get(&stamp.place()).copied();
-        recent.or_else(|| {
-            let found = self.sorted.binary_search_by_key(&stamp.place(), |known| known.stamp.place()).ok()?;
-            self.sorted.get(found).copied()
-        })
+        recent.or_else(|| self.sorted.find(stamp.place()))
     }
 
     fn trusted(&self, stamp: &Stamp) -> Option<Digest> {
@@ -204,7 +205,7 @@ impl StatIndex {
         let mut all: BTreeMap<(u64, u64), Known> = recent.known.clone();
         let room = MOST.saturating_sub(all.len());
         for known in self.sorted.iter().take(room) {
-            all.entry(known.stamp.place()).or_insert(*known);
+            all.entry(known.stamp.place()).or_insert(known);
         }
         files::write_atomic(&record::render_sorted(all.values()), &self.folder.join("stat.idx"))?;
         // What another run added meanwhile is hashed once more.
@@ -284,7 +285,7 @@ mod tests {
             index.save().unwrap();
         }
         let index = StatIndex::open(&state).unwrap();
-        assert_eq!((index.sorted.len(), index.recent.read().unwrap().known.len()), (files.len(), 0));
+        assert_eq!((index.sorted.iter().count(), index.recent.read().unwrap().known.len()), (files.len(), 0));
         for file in &files {
             assert_eq!(index.trusted(&Stamp::of(file).unwrap()), Some(Digest::of(file.to_str().unwrap().as_bytes())));
         }

@@ -191,12 +191,12 @@ fn walk(folder: &Path, (depth, links): (usize, Links), files: &mut Vec<PathBuf>)
         };
         found.insert(entry.file_name().as_bytes().to_vec(), item);
     }
-    warn_of_folding(folder, found.keys());
+    warn_of_folding(folder, found.keys().map(Vec::as_slice));
     Ok(found)
 }
 
 /// Says when two names of a folder are one on a file system that ignores case.
-pub(crate) fn warn_of_folding<'a>(folder: &Path, names: impl Iterator<Item = &'a Vec<u8>>) {
+pub(crate) fn warn_of_folding<'a>(folder: &Path, names: impl Iterator<Item = &'a [u8]> + Clone) {
     for (one, other) in folding(names) {
         let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
         tracing::warn!(folder = %folder.display(), %one, %other, "Two names differ only in case; some systems keep only one of them.");
@@ -204,13 +204,17 @@ pub(crate) fn warn_of_folding<'a>(folder: &Path, names: impl Iterator<Item = &'a
 }
 
 /// Pairs of names that fold to one.
-pub(crate) fn folding<'a>(names: impl Iterator<Item = &'a Vec<u8>>) -> Vec<(&'a [u8], &'a [u8])> {
+pub(crate) fn folding<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<(&'a [u8], &'a [u8])> {
+    // Names without a capital letter fold to themselves.
+    if names.clone().all(|name| name.is_ascii() && !name.iter().any(u8::is_ascii_uppercase)) {
+        return Vec::new();
+    }
     let mut folded: BTreeMap<String, &[u8]> = BTreeMap::new();
     let mut pairs = Vec::new();
     // A name that is not text has no case.
     for (text, name) in names.filter_map(|name| Some((std::str::from_utf8(name).ok()?, name))) {
         if let Some(earlier) = folded.insert(text.to_lowercase(), name) {
-            pairs.push((earlier, name.as_slice()));
+            pairs.push((earlier, name));
         }
     }
     pairs
@@ -299,10 +303,10 @@ mod tests {
     fn names_that_differ_only_in_case_are_told() {
         let names: Vec<Vec<u8>> =
             ["README", "Readme", "ÄRGER", "ärger", "other"].iter().map(|name| name.as_bytes().to_vec()).collect();
-        let found = folding(names.iter());
+        let found = folding(names.iter().map(Vec::as_slice));
         assert_eq!(found, [("README".as_bytes(), "Readme".as_bytes()), ("ÄRGER".as_bytes(), "ärger".as_bytes())]);
         let raw = [vec![0xff], vec![0xfe]];
-        assert!(folding(raw.iter()).is_empty());
+        assert!(folding(raw.iter().map(Vec::as_slice)).is_empty());
     }
 
     #[test]

@@ -66,14 +66,41 @@ pub(super) fn render_sorted<'a>(records: impl Iterator<Item = &'a Known>) -> Vec
     out
 }
 
-/// Reads what [`render_sorted`] wrote. A wrong record would be a wrong hit, so a file that fails its check holds nothing.
-pub(super) fn parse_sorted(bytes: &[u8]) -> Vec<Known> {
-    let Some((content, check)) = bytes.split_last_chunk::<CHECK>() else { return Vec::new() };
-    if blake3::hash(content).as_bytes() != check {
-        return Vec::new();
+/// What [`render_sorted`] wrote, searched where it lies in memory.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    bytes: Vec<u8>,
+    /// Device and inode of every record.
+    places: Vec<(u64, u64)>,
+}
+
+impl Sorted {
+    /// A wrong record would be a wrong hit, so a file that fails its check holds nothing.
+    pub(super) fn parse(bytes: Vec<u8>) -> Self {
+        let Some((content, check)) = bytes.split_last_chunk::<CHECK>() else { return Self::default() };
+        if blake3::hash(content).as_bytes() != check {
+            return Self::default();
+        }
+        let Some(records) = content.strip_prefix(MAGIC) else { return Self::default() };
+        let place = |mut body: &[u8]| Some((small(&mut body)?, small(&mut body)?));
+        let places = records.chunks_exact(BODY).filter_map(place).collect();
+        Self { bytes, places }
     }
-    let Some(records) = content.strip_prefix(MAGIC) else { return Vec::new() };
-    records.chunks_exact(BODY).filter_map(Known::read).collect()
+
+    /// The record of a file.
+    pub(super) fn find(&self, place: (u64, u64)) -> Option<Known> {
+        self.at(self.places.binary_search(&place).ok()?)
+    }
+
+    /// All records.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Known> {
+        (0..self.places.len()).filter_map(|number| self.at(number))
+    }
+
+    fn at(&self, number: usize) -> Option<Known> {
+        let start = MAGIC.len() + number * BODY;
+        Known::read(self.bytes.get(start..start + BODY)?)
+    }
 }
 
 /// Reads the records of a log up to the first that is torn.
@@ -97,7 +124,10 @@ mod tests {
     #[test]
     fn records_are_read_as_written() {
         let records: Vec<Known> = (0..50).map(known).collect();
-        assert_eq!(parse_sorted(&render_sorted(records.iter())), records);
+        let sorted = Sorted::parse(render_sorted(records.iter()));
+        assert_eq!(sorted.iter().collect::<Vec<_>>(), records);
+        assert!(records.iter().all(|known| sorted.find(known.stamp.place()) == Some(*known)));
+        assert_eq!((sorted.find((1, 50)), sorted.find((0, 7))), (None, None));
         let log: Vec<u8> = records.iter().flat_map(Known::logged).collect();
         assert_eq!(parse_log(&log), records);
     }
@@ -110,12 +140,12 @@ mod tests {
         for at in [0, 20, sorted.len() / 2, sorted.len() - 1] {
             let mut wrong = sorted.clone();
             wrong[at] ^= 1;
-            assert!(parse_sorted(&wrong).is_empty(), "{at}");
+            assert_eq!(Sorted::parse(wrong).iter().count(), 0, "{at}");
         }
         let mut wrong = log.clone();
         wrong[2 * (BODY + CHECK) + 9] ^= 1;
         assert_eq!(parse_log(&wrong), records[..2]);
         assert_eq!(parse_log(&log[..log.len() - 1]), records[..4]);
-        assert!(parse_sorted(&[]).is_empty() && parse_log(&[]).is_empty());
+        assert!(Sorted::parse(Vec::new()).iter().next().is_none() && parse_log(&[]).is_empty());
     }
 }
