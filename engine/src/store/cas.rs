@@ -9,7 +9,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use super::{
@@ -27,6 +27,8 @@ pub(crate) const BLOB_MODE: u32 = 0o444;
 pub struct Cas {
     root: PathBuf,
     lease: Option<Arc<Lease>>,
+    /// Notes what was not there before.
+    fresh: Option<Arc<Mutex<BTreeSet<Digest>>>>,
 }
 
 /// An output lying where a stage wrote it, and what its port says it is.
@@ -40,13 +42,25 @@ pub struct Staged {
 
 impl Cas {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, lease: None }
+        Self { root, lease: None, fresh: None }
     }
 
     /// The same store; what is taken into it is kept for the holder of the lease from before it is there.
     #[must_use]
     pub fn under(self, lease: Arc<Lease>) -> Self {
         Self { lease: Some(lease), ..self }
+    }
+
+    /// The same store; digests of what is taken into it and was not there before are added to `fresh`.
+    #[must_use]
+    pub(super) fn noting(self, fresh: &Arc<Mutex<BTreeSet<Digest>>>) -> Self {
+        Self { fresh: Some(fresh.clone()), ..self }
+    }
+
+    fn note(&self, digest: Digest, published: Published) {
+        if let (Some(fresh), Published::New) = (&self.fresh, published) {
+            fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
+        }
     }
 
     fn pin(&self, pin: Pin) -> Result<(), StoreError> {
@@ -128,10 +142,11 @@ impl Cas {
         let shared = file.symlink_metadata().map_err(StoreError::io("read", file))?.nlink() > 1;
         let source = if shared { self.copy_aside(file, &digest)? } else { file.to_owned() };
         files::seal(&source, BLOB_MODE)?;
-        files::link(&source, &place)?;
+        let published = files::link(&source, &place)?;
         if shared {
             fs::remove_file(&source).map_err(StoreError::io("remove", &source))?;
         }
+        self.note(digest, published);
         self.reach("commit-4-blob")?;
         Ok((digest, bytes))
     }
@@ -153,11 +168,13 @@ impl Cas {
             return Ok(());
         }
         let temporary = self.root.join("tmp").join(format!("node-{}", ulid::Ulid::new()));
-        if files::publish(&node.encode(), &place, &temporary)? == Published::Existed {
+        let published = files::publish(&node.encode(), &place, &temporary)?;
+        if published == Published::Existed {
             // The old file does not match its name, else it would have been used above.
             files::write_atomic(&node.encode(), &place)?;
         }
         touched.extend(place.parent().map(Path::to_owned));
+        self.note(digest, published);
         self.reach("commit-6-node")
     }
 

@@ -17,6 +17,7 @@ mod machine;
 mod materialise;
 mod pattern;
 mod quarantine;
+mod release;
 mod reservation;
 mod sources;
 mod stat_index;

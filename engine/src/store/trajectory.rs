@@ -7,13 +7,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::{Staged, Store, StoreError, cas::shard, files, tree::NodeEntry};
+use super::{Staged, Store, StoreError, cas::shard, files, release::Object, tree::NodeEntry};
 use crate::{Artifact, ArtifactKind, Digest, artifact::ArtifactForm, horizon::Milestone};
 
 const FORMAT: u32 = 1;
@@ -33,6 +33,9 @@ pub struct CheckpointRecord {
     pub grafted: bool,
     /// Its files.
     pub state: Artifact,
+    /// Objects that were not in the store before it, with their change times when it was filed; unknown to earlier versions.
+    #[serde(default)]
+    pub own: BTreeMap<Digest, i64>,
 }
 
 /// The checkpoints of one trajectory.
@@ -88,11 +91,13 @@ impl Trajectory {
         folder: &Path,
     ) -> Result<(), StoreError> {
         let staged = Staged { path: folder.to_owned(), kind: ArtifactKind::Dir };
-        let Some(state) = self.store.cas().ingest(&[staged])?.pop() else { return Ok(()) };
+        let fresh = Arc::new(Mutex::new(BTreeSet::new()));
+        let Some(state) = self.store.cas().noting(&fresh).ingest(&[staged])?.pop() else { return Ok(()) };
         // Its files are links into the store now, through which nobody may write.
         files::remove_all(folder).map_err(StoreError::io("remove", folder))?;
         let (milestone, limits) = (milestone.clone(), limits.clone());
-        let record = CheckpointRecord { format: FORMAT, milestone, limits, action, grafted, state };
+        let own = self.own(&state, &fresh);
+        let record = CheckpointRecord { format: FORMAT, milestone, limits, action, grafted, state, own };
         let place = self.place(&record);
         let text = serde_json::to_string(&record).map_err(|source| StoreError::Record { path: place.clone(), source })?;
         let bytes = format!("{text}\n{}\n", Digest::of(text.as_bytes()));
@@ -107,7 +112,7 @@ impl Trajectory {
     /// Lays a checkpoint out below `place`; false when it is not whole, and then it is forgotten.
     pub fn lay_out(&self, record: &CheckpointRecord, place: &Path) -> Result<bool, StoreError> {
         let cas = self.store.cas();
-        let objects = self.objects(record);
+        let objects = self.objects(&record.state);
         let mut whole = !objects.is_empty();
         for (kind, digest) in &objects {
             whole &= *kind == Object::Node || cas.verify(digest)?;
@@ -121,32 +126,18 @@ impl Trajectory {
         Ok(false)
     }
 
-    /// Lets go of the records of an action that `stays` does not keep, with every object that no other record names.
+    /// Lets go of the records of an action that `stays` does not keep, with every object that nobody else named since.
     pub fn prune(&self, action: &Digest, stays: &dyn Fn(&CheckpointRecord) -> bool) -> Result<(), StoreError> {
         let (old, kept): (Vec<_>, Vec<_>) =
             self.records()?.into_iter().partition(|record| record.action == *action && !stays(record));
-        let kept: BTreeSet<_> = kept.iter().flat_map(|record| self.objects(record)).collect();
+        let kept: BTreeSet<_> = kept.iter().flat_map(|record| self.objects(&record.state)).collect();
         for record in old {
-            let objects = self.objects(&record);
+            let objects = self.objects(&record.state);
+            let own = objects.difference(&kept).filter_map(|object| Some((*object, *record.own.get(&object.1)?)));
             files::remove_all(&self.place(&record)).map_err(StoreError::io("remove", &self.folder))?;
-            for (kind, digest) in objects.difference(&kept) {
-                self.discard(*kind, digest)?;
-            }
+            self.store.release(&own.collect())?;
         }
         Ok(())
-    }
-
-    /// Removes an object, unless an attempt has it laid out.
-    fn discard(&self, kind: Object, digest: &Digest) -> Result<(), StoreError> {
-        let folder = match kind {
-            Object::Blob => "cas",
-            Object::Node => "tree",
-        };
-        let path = shard(&self.store.root().join(folder), digest);
-        if path.symlink_metadata().is_ok_and(|metadata| metadata.nlink() > 1) {
-            return Ok(());
-        }
-        files::remove_all(&path).map_err(StoreError::io("remove", &path))
     }
 
     fn place(&self, record: &CheckpointRecord) -> PathBuf {
@@ -154,13 +145,20 @@ impl Trajectory {
         self.folder.join(format!("{:010}-{}", record.milestone.step, action.get(..16).unwrap_or_default()))
     }
 
+    /// The objects of a checkpoint that were not in the store before it.
+    fn own(&self, state: &Artifact, fresh: &Mutex<BTreeSet<Digest>>) -> BTreeMap<Digest, i64> {
+        let fresh = fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.objects(state).into_iter().filter(|(_, digest)| fresh.contains(digest));
+        self.store.change_times(&own.collect())
+    }
+
     /// Every object of a checkpoint; nothing when one of its folders cannot be read.
-    fn objects(&self, record: &CheckpointRecord) -> BTreeSet<(Object, Digest)> {
+    fn objects(&self, state: &Artifact) -> BTreeSet<(Object, Digest)> {
         let mut objects = BTreeSet::new();
         let mut folders = Vec::new();
-        match record.state.form {
-            ArtifactForm::Blob => drop(objects.insert((Object::Blob, record.state.digest))),
-            ArtifactForm::Tree => folders.push(record.state.digest),
+        match state.form {
+            ArtifactForm::Blob => drop(objects.insert((Object::Blob, state.digest))),
+            ArtifactForm::Tree => folders.push(state.digest),
         }
         while let Some(folder) = folders.pop() {
             let Ok(node) = self.store.cas().node(&folder) else { return BTreeSet::new() };
@@ -175,13 +173,6 @@ impl Trajectory {
         }
         objects
     }
-}
-
-/// Kinds of stored object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Object {
-    Blob,
-    Node,
 }
 
 /// What lies in a folder; nothing when there is none.
