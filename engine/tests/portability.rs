@@ -115,6 +115,33 @@ fn another_folder_place_zone_locale_and_name_hit_every_result() {
     }
 }
 
+/// The kernel's own answer to "who am I" is another one, as on another person's account.
+#[test]
+fn another_user_hits_every_result() {
+    let lab = Lab::new();
+    write(&lab, FIRST);
+    assert!(lab.engine(None, &[]).wait().unwrap().success());
+    let before = latest(&lab);
+    let elsewhere = lab.beside();
+    write(&elsewhere, OTHER);
+    let script = "test \"$(id -u)\" = 4321 || exit 99; \"$EXE\" --exact role --nocapture -- engine \"$ROOT\" \"$STORE\" new; echo ended=$?";
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-user=4321", "--map-group=4321", "sh", "-c", script])
+        .env("EXE", std::env::current_exe().unwrap())
+        .envs([("ROOT", elsewhere.root.as_os_str()), ("STORE", lab.store.as_os_str())])
+        .env("USER", "somebody")
+        .output();
+    let told = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    if !told.contains("ended=") {
+        eprintln!("skipped: nobody else can be here");
+        return;
+    }
+    assert!(told.contains("ended=0"), "{told}");
+    let after = latest(&elsewhere);
+    assert_eq!(keys(&after, OTHER), keys(&before, FIRST));
+    assert!(after.stages.iter().all(|stage| stage.attempts == 0), "{:?}", after.stages);
+}
+
 #[test]
 fn comments_order_and_settings_that_only_say_how_to_run_hit_every_result() {
     let lab = Lab::new();

@@ -122,6 +122,9 @@ fn a_crash_at_every_step_of_a_commit_leaves_a_run_that_ends_the_same() {
         let resumed = lab.resume();
         assert_eq!(resumed.outcome, Outcome::Succeeded, "{site}");
         assert_eq!(digests(&resumed), undisturbed, "{site}");
+        assert!(Store::open(&lab.store).unwrap().verify(Depth::Full).unwrap().is_clean(), "{site}");
+        // Nobody has to unlock anything, and nothing is done twice.
+        assert_eq!(lab.run(&chain(1, 0)).cached(), 3, "{site}");
     }
 }
 
