@@ -136,7 +136,7 @@ fn must_last(event: &Event) -> bool {
         | Event::StageDecided { .. }
         | Event::StageSucceeded { .. }
         | Event::StageFailed { .. } => true,
-        Event::RunResumed
+        Event::RunResumed { .. }
         | Event::SourceReady { .. }
         | Event::StageWaiting { .. }
         | Event::StageCached { .. }

@@ -41,6 +41,7 @@ pub use context::StageContext;
 pub use digest::Digest;
 pub use error::{StageError, StageErrorKind};
 pub use registry::StageRegistry;
+pub use sandbox::supports_strict;
 pub use source::{Locate, Located, ProgramRef, SourceError, SourceRef, SourceResolver};
 pub use stage::{Determinism, DynStage, Effect, Ports, Resources, Stage};
 pub use units::{Fraction, Secret, Seed};

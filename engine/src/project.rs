@@ -72,6 +72,13 @@ pub enum ProjectError {
         #[source]
         source: Box<toml::de::Error>,
     },
+    /// The path of a folder is no text, and records of runs hold paths as text.
+    #[error("cannot use {}: its path is not valid UTF-8", path.display())]
+    #[diagnostic(code(flow::project::not_text), help("rename the folder; files inside it may have any names"))]
+    NotText {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Neither `$HOME` nor the specific variable says where a folder should be.
     #[error("cannot tell where the {what} lies: HOME is not set")]
     #[diagnostic(code(flow::project::no_home), help("set {variable}, or HOME"))]
@@ -103,6 +110,9 @@ impl Project {
     fn of(workflow_file: PathBuf, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ProjectError> {
         let base = workflow_file.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
         let root = base.ancestors().find(|folder| folder.join(SETTINGS_FILE).is_file()).unwrap_or(&base).to_owned();
+        if workflow_file.to_str().is_none() {
+            return Err(ProjectError::NotText { path: workflow_file });
+        }
         let settings = Settings::read(&root.join(SETTINGS_FILE))?;
         let site = Site {
             registry: registry_folder(&settings, &root, environment)?,
@@ -224,5 +234,8 @@ mod tests {
         assert!(matches!(Project::locate(top.path(), &home), Err(ProjectError::Folder { .. })));
         std::fs::write(top.path().join(SETTINGS_FILE), "[regstry]\n").unwrap();
         assert!(matches!(Project::locate(&file, &home), Err(ProjectError::Invalid { .. })));
+        let bytes: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff");
+        let no_text = workflow_in(&top.path().join(bytes));
+        assert!(matches!(Project::locate(&no_text, &home), Err(ProjectError::NotText { .. })));
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, io, path::Path, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::{govern::Trust, project::ProjectError, units::Size};
+use crate::{export::LineageSettings, govern::Trust, project::ProjectError, units::Size};
 
 /// The file that marks a project's root and holds site settings.
 pub const SETTINGS_FILE: &str = "flow.toml";
@@ -26,6 +26,8 @@ pub struct Settings {
     pub trust: Trust,
     /// `[policy]`: what every workflow must hold to.
     pub policy: PolicySettings,
+    /// `[openlineage]`: where lineage events go.
+    pub openlineage: LineageSettings,
 }
 
 /// What every workflow must hold to.

@@ -16,6 +16,7 @@ use flow_engine::{
         capsule::{CapsuleError, Packed, Pinned, RerunOutcome, check, pack, rerun, unpack},
         lay_out, statements,
     },
+    govern::{AuditLog, Happening},
     run::{Event, Outcome},
     store::Store,
 };
@@ -238,7 +239,10 @@ fn hooks_are_fired_before_the_run_is_over_and_cannot_spoil_it() {
         "name": "hooked",
         "stages": {"word": {"uses": "toy/emit@1", "with": {"text": "word"}}},
         "hooks": {
-            "success": [{"run": ["sh", "-c", "echo $FLOW_OUTCOME of $FLOW_WORKFLOW > ended.txt"]}, {"run": ["no-such-program-here"]}],
+            "success": [
+                {"run": ["sh", "-c", "echo $FLOW_OUTCOME of $FLOW_WORKFLOW > ended.txt"], "env": {"SEARCH": "${secrets.PATH}"}},
+                {"run": ["no-such-program-here"], "env": {"KEY": "${secrets.FLOW_NO_SUCH_SECRET}"}},
+            ],
             "failure": [{"run": ["sh", "-c", "echo no > failed.txt"]}],
         },
     });
@@ -254,7 +258,16 @@ fn hooks_are_fired_before_the_run_is_over_and_cannot_spoil_it() {
     else {
         panic!("{events:?}")
     };
-    assert!(error.contains("cannot start no-such-program-here"), "{error}");
+    assert!(error.contains("secret FLOW_NO_SUCH_SECRET is not set"), "{error}");
+    // The audit log says by name which secret a hook was given; one that is not set was given to nobody.
+    let records = AuditLog::of(&lab.project()).records().unwrap();
+    let used = records.iter().filter_map(|record| match &record.event {
+        Happening::SecretUsed { stage, secret, .. } => Some((stage.as_str(), secret.as_str())),
+        _ => None,
+    });
+    assert_eq!(used.collect::<Vec<_>>(), [("hooks.success", "PATH")]);
+    let log = fs::read_to_string(lab.root.join(".flow/audit.jsonl")).unwrap();
+    assert!(!log.contains(&std::env::var("PATH").unwrap()));
     // The journal reads as a whole again, hooks included.
     assert_eq!(account(&lab).state.outcome, Some(Outcome::Succeeded));
 }

@@ -186,7 +186,10 @@ impl From<CapsuleError> for CliError {
 impl From<ProjectError> for CliError {
     fn from(error: ProjectError) -> Self {
         let status = match error {
-            ProjectError::NoWorkflow { .. } | ProjectError::Folder { .. } | ProjectError::NoHome { .. } => ExitStatus::Usage,
+            ProjectError::NoWorkflow { .. }
+            | ProjectError::Folder { .. }
+            | ProjectError::NotText { .. }
+            | ProjectError::NoHome { .. } => ExitStatus::Usage,
             ProjectError::Unreadable { .. } | ProjectError::Invalid { .. } => ExitStatus::WorkflowInvalid,
         };
         if let ProjectError::NoWorkflow { path, source } = &error

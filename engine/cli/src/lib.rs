@@ -60,6 +60,18 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Variables that name places. One that is no text must not count as unset: results would go elsewhere without a word.
+const PLACES: [&str; 5] = ["FLOW_STORE", "HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"];
+
+fn refuse_places_that_are_no_text() -> Result<(), CliError> {
+    let no_text = |name: &&&str| matches!(std::env::var(name), Err(std::env::VarError::NotUnicode(_)));
+    PLACES.iter().find(no_text).map_or(Ok(()), |name| {
+        let value = std::env::var_os(name).unwrap_or_default();
+        let message = format!("cannot use {name}: {} is not valid UTF-8", value.display());
+        Err(CliError::usage(message, format!("name a folder whose path is text, such as {name}=/home/me/flow")))
+    })
+}
+
 /// Runs the command that the process was started with.
 pub fn run(app: App) -> ExitCode {
     if !cfg!(target_os = "linux") {
@@ -80,7 +92,7 @@ pub fn run(app: App) -> ExitCode {
         folder: arguments.global.project,
         version: app.version,
     };
-    match commands::execute(arguments.command, &shell) {
+    match refuse_places_that_are_no_text().and_then(|()| commands::execute(arguments.command, &shell)) {
         Ok(code) => code,
         Err(error) => {
             error::show(&error, ui);

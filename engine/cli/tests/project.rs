@@ -137,9 +137,10 @@ fn the_doctor_finds_nothing_on_a_sound_machine_and_names_a_broken_lock() {
     let project = Project::new();
     let sound = project.flow(&["doctor", "--json"], 0).json();
     let names: Vec<&str> = sound["checks"].as_array().unwrap().iter().map(|check| check["name"].as_str().unwrap()).collect();
-    for name in
-        ["settings", "lock", "runs", "leases", "store", "disk", "flush", "sharing", "clock", "cpus", "memory", "gpu", "git"]
-    {
+    for name in [
+        "settings", "lock", "runs", "leases", "store", "disk", "flush", "sharing", "clock", "cpus", "memory", "gpu", "sandbox",
+        "git",
+    ] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
     fs::write(project.path("flow.lock"), "version = \"x\"\n").unwrap();
@@ -170,6 +171,13 @@ fn a_run_is_handed_on_and_checked_elsewhere() {
     project.flow(&["export", "--ro-crate", "crate"], 2).says("is not empty");
     let lines = project.flow(&["export", "--provenance", "-"], 0).out;
     assert!(lines.lines().count() == 3 && lines.contains("https://in-toto.io/Statement/v1"), "{lines}");
+    let signed = project.flow(&["export", "--provenance", "-", "--sign"], 0).out;
+    for (line, plain) in signed.lines().zip(lines.lines()) {
+        let envelope: flow_engine::govern::Envelope = serde_json::from_str(line).unwrap();
+        let opened = envelope.open(flow_engine::govern::IN_TOTO).unwrap();
+        assert_eq!(String::from_utf8(opened.payload).unwrap(), plain);
+    }
+    project.flow(&["export", "--sign"], 2).says("--provenance");
     let events = project.flow(&["export", "--openlineage", "-"], 0).out;
     assert!(events.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["eventType"].is_string()), "{events}");
 
@@ -182,4 +190,26 @@ fn a_run_is_handed_on_and_checked_elsewhere() {
     bytes[middle] ^= 1;
     fs::write(elsewhere.path("run.tar.zst"), bytes).unwrap();
     elsewhere.flow(&["replay", "run.tar.zst"], 1).says("is damaged");
+}
+
+/// Settings of the project send lineage events wherever the variables of the shell do not.
+#[test]
+fn the_settings_say_where_lineage_events_go() {
+    let project = Project::new();
+    project.flow(&["init"], 0);
+    let settings = fs::read_to_string(project.path("flow.toml")).unwrap();
+    fs::write(
+        project.path("flow.toml"),
+        format!("{settings}\n[openlineage]\nfile = \"out/lineage.ndjson\"\nnamespace = \"lab\"\n"),
+    )
+    .unwrap();
+    project.flow(&["run"], 0).says("3 ran");
+    let written = fs::read_to_string(project.path("out/lineage.ndjson")).unwrap();
+    let events: Vec<Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(events.iter().any(|event| event["eventType"] == "COMPLETE"), "{written}");
+    assert!(events.iter().all(|event| event["job"]["namespace"] == "lab"), "{written}");
+    let exported = project.flow(&["export", "--openlineage", "-"], 0).out;
+    assert!(exported.lines().all(|line| line.contains("\"namespace\":\"lab\"")), "{exported}");
+    fs::write(project.path("flow.toml"), "[openlineage]\nuri = \"http://x\"\n").unwrap();
+    project.flow(&["run"], 3).says("cannot parse");
 }

@@ -1,10 +1,12 @@
 //! The command line end to end, with toy stages: exit codes, summaries, JSON, approvals, and explanations.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails like the test itself")]
+
 mod support;
 
-use std::path::Path;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, process::Command};
 
-use support::Terminal;
+use support::{Ended, Terminal, program};
 
 const WORKFLOW: &str = "\
 flow: 1
@@ -23,6 +25,8 @@ stages:
     gate: [\"metrics.f1 >= params.least\"]
   last: {uses: toy/concat@1, in: {parts: [both.out]}, needs: [judge], with: {separator: x}}
 ";
+
+const ONE: &str = "flow: 1\nname: one\nstages:\n  first: {uses: toy/emit@1, with: {text: a}}\n";
 
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
@@ -244,4 +248,71 @@ fn what_commands_use_undeclared_is_listed_with_what_to_write() {
     assert_eq!(json[0]["commands"][1]["stage"], "careless");
     assert_eq!(json[0]["commands"][1]["undeclared"][0]["what"], "missing");
     terminal.flow(&["check", "--undeclared=text"]).ends(2).warns("there is no command");
+}
+
+/// `flow run` somewhere else, with one more variable.
+fn flow_in(folder: &Path, (home, variable, value): (&Path, &str, &OsStr)) -> Ended {
+    let output = Command::new(program())
+        .arg("run")
+        .current_dir(folder)
+        .env_clear()
+        .envs([("PATH", "/usr/bin:/bin"), ("USER", "ada")])
+        .env("HOME", home)
+        .env(variable, value)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A peer that reads the variable as text takes it for unset, and keeps the results elsewhere without a word.
+#[test]
+fn a_place_that_is_no_text_is_refused_and_nothing_is_written_elsewhere() {
+    let terminal = Terminal::with(ONE);
+    let place = terminal.path("").join(OsStr::from_bytes(b"store-\xff"));
+    let home = terminal.path("");
+    for variable in ["FLOW_STORE", "XDG_DATA_HOME"] {
+        let ended = flow_in(&home, (&home, variable, place.as_os_str())).ends(2).warns(variable).warns("is not valid UTF-8");
+        assert!(ended.err.contains("name a folder whose path is text"), "{}", ended.err);
+    }
+    assert!(!place.exists() && !home.join(".cache").exists() && !home.join(".flow").exists());
+    terminal.flow(&["run"]).ends(0).says("one succeeded");
+}
+
+#[test]
+fn a_project_in_a_folder_that_is_no_text_is_refused() {
+    let terminal = Terminal::with(ONE);
+    let folder = terminal.path("").join(OsStr::from_bytes(b"pro\xffject"));
+    fs::create_dir(&folder).unwrap();
+    fs::copy(terminal.path("workflow.yaml"), folder.join("workflow.yaml")).unwrap();
+    let home = terminal.path("");
+    flow_in(&folder, (&home, "LANG", OsStr::new("C"))).ends(2).warns("is not valid UTF-8").warns("rename the folder");
+    assert!(!folder.join(".flow").exists());
+}
+
+#[test]
+fn a_store_of_another_format_and_a_folder_that_is_no_store_are_told_apart_and_left_alone() {
+    let terminal = Terminal::with(ONE);
+    let (home, store) = (terminal.path(""), terminal.path("store"));
+    fs::create_dir(&store).unwrap();
+    for (text, told, next) in [
+        ("flow store 9 blake3 0x0\n", "its format is \"flow store 9 blake3 0x0\"", "update flow"),
+        ("flow store 1 blake3 0x10\n", "this flow knows \"flow store 1 blake3 0x0\"", "update flow"),
+        ("PK\u{3}\u{4}", "its FORMAT file is not that of a store", "nothing was changed there"),
+    ] {
+        fs::write(store.join("FORMAT"), text).unwrap();
+        let ended = flow_in(&home, (&home, "FLOW_STORE", store.as_os_str()));
+        assert!(![0, 101].contains(&ended.code), "{}", ended.err);
+        assert!(told_in(&ended.err, told) && told_in(&ended.err, next), "{}", ended.err);
+        assert_eq!(
+            (fs::read_dir(&store).unwrap().count(), fs::read_to_string(store.join("FORMAT")).unwrap().as_str()),
+            (1, text)
+        );
+    }
+}
+
+/// Whether the words stand there, however the lines were broken.
+fn told_in(said: &str, words: &str) -> bool {
+    let plain = |text: &str| text.replace(['│', '×', '├', '╰', '─', '▶'], " ").split_whitespace().collect::<String>();
+    plain(said).contains(&plain(words))
 }

@@ -164,7 +164,7 @@ fn texts(project: &Project, state: &RunState, record: Option<&RunRecord>) -> Vec
 fn times(entries: &[Entry]) -> BTreeMap<String, (Timestamp, Timestamp)> {
     let mut times = BTreeMap::new();
     for entry in entries {
-        if matches!(entry.event, Event::RunResumed) {
+        if matches!(entry.event, Event::RunResumed { .. }) {
             times.clear();
         }
         if let Some(stage) = entry.event.stage() {

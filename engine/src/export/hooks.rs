@@ -45,9 +45,10 @@ pub(crate) fn fire(hooks: &Hooks, ending: &Ending<'_>) -> Vec<Event> {
 }
 
 fn one((moment, number): (&str, usize), hook: &Hook, ending: &Ending<'_>) -> Event {
-    let (name, done) = match hook {
-        Hook::Notify(channel) => (channel.to_string(), notify(channel, ending)),
-        Hook::Run(command) => (command.run.join(" "), command::run(command, (number, ending))),
+    let name = hook.to_string();
+    let done = match hook {
+        Hook::Notify(channel) => notify(channel, ending),
+        Hook::Run(command) => command::run(command, (number, ending)),
     };
     if let Err(error) = &done {
         // The event tells people; the log need not say it twice.

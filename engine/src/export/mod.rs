@@ -18,7 +18,7 @@ mod trace;
 
 pub use account::{Account, StageAccount};
 pub use lineage::{LineageSettings, lineage_events};
-pub use provenance::statements;
+pub use provenance::{signed, statements};
 pub use rocrate::{Layout, lay_out, metadata};
 
 use crate::{plan::Plan, project::Project, run::Observer};
@@ -32,7 +32,7 @@ pub fn observers(plan: &Plan, project: &Project, environment: Environment<'_>) -
     if let Some(tracer) = trace::Tracer::start(environment) {
         observers.push(Box::new(tracer));
     }
-    if let Some(reporter) = lineage::Reporter::start(plan, (&LineageSettings::default(), &project.root), environment) {
+    if let Some(reporter) = lineage::Reporter::start(plan, (&project.settings.openlineage, &project.root), environment) {
         observers.push(Box::new(reporter));
     }
     observers

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Account, StageAccount};
+use crate::govern::{Envelope, IN_TOTO, SecretKey};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 const PREDICATE: &str = "https://slsa.dev/provenance/v1";
@@ -12,6 +13,11 @@ const BUILD_TYPE: &str = "urn:flow:stage:v1";
 /// One statement for every stage that has outputs, in topological order.
 pub fn statements(account: &Account) -> Vec<Value> {
     account.stages.iter().filter(|stage| !stage.outputs.is_empty()).map(|stage| statement(account, stage)).collect()
+}
+
+/// Statements in signed envelopes, as DSSE has them.
+pub fn signed(statements: &[Value], key: &SecretKey) -> Vec<Envelope> {
+    statements.iter().map(|statement| Envelope::seal(IN_TOTO, statement.to_string().as_bytes(), key)).collect()
 }
 
 fn statement(account: &Account, stage: &StageAccount) -> Value {
@@ -100,5 +106,21 @@ mod tests {
         assert_eq!(build["resolvedDependencies"][0]["name"], "data.out");
         assert_eq!(build["resolvedDependencies"][1]["uri"], "rows.txt");
         assert!(train["predicate"]["runDetails"]["metadata"]["startedOn"].is_string());
+    }
+
+    #[test]
+    fn a_signed_statement_opens_to_what_was_signed_and_to_nothing_else() {
+        let (statements, key) = (statements(&testing::account()), SecretKey::generate().unwrap());
+        let sealed = signed(&statements, &key);
+        assert_eq!(sealed.len(), statements.len());
+        for (envelope, statement) in sealed.iter().zip(&statements) {
+            let opened = envelope.open(IN_TOTO).unwrap();
+            assert_eq!(
+                (opened.key, serde_json::from_slice::<Value>(&opened.payload).unwrap()),
+                (key.public(), statement.clone())
+            );
+        }
+        let swapped = Envelope { payload: sealed[1].payload.clone(), ..sealed[0].clone() };
+        assert!(swapped.open(IN_TOTO).is_err());
     }
 }

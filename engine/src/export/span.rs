@@ -159,7 +159,7 @@ impl Spans {
             }
             Event::RunFinished { outcome, .. } => self.close(*outcome, at, state),
             Event::RunStarted { .. }
-            | Event::RunResumed
+            | Event::RunResumed { .. }
             | Event::SourceReady { .. }
             | Event::StageWaiting { .. }
             | Event::StageParked { .. }

@@ -122,7 +122,7 @@ fn worked(entries: &[Entry]) -> f64 {
     let mut begun: Option<Timestamp> = None;
     let mut last: Option<Timestamp> = None;
     for entry in entries {
-        if matches!(entry.event, Event::RunStarted { .. } | Event::RunResumed) {
+        if matches!(entry.event, Event::RunStarted { .. } | Event::RunResumed { .. }) {
             total += span(begun, last);
             begun = Some(entry.at);
         }
@@ -200,7 +200,7 @@ mod tests {
         let entries = [
             entry(0, 100, started),
             entry(1, 110, finished()),
-            entry(2, 90_000, Event::RunResumed),
+            entry(2, 90_000, Event::RunResumed { edited: Vec::new() }),
             entry(3, 90_005, finished()),
         ];
         assert!((worked(&entries) - 15.0).abs() < 1e-9);

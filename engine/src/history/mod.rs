@@ -13,6 +13,7 @@ mod list;
 mod metric;
 mod past;
 mod record;
+mod since;
 mod texts;
 
 pub use bisect::{BisectError, Mixed, Mixture, Next, Pair, Place, Places, Question, Reading, Search, Verdict, pair, places};
@@ -30,4 +31,6 @@ pub use metric::{metric, metric_stage, metrics};
 pub(crate) use past::{Past, rows_read};
 pub(crate) use record::keep_code;
 pub use record::{RecordedFile, RunRecord};
+pub use since::StageEdit;
+pub(crate) use since::edited;
 pub use texts::Texts;

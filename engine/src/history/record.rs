@@ -60,9 +60,7 @@ impl RunRecord {
         let texts = Texts::of(&project.state);
         let mut files = Vec::with_capacity(plan.files.len());
         for file in plan.files.iter().filter(|file| file.text().len() <= LARGEST_FILE) {
-            let path = Path::new(file.name());
-            let path = path.strip_prefix(&project.base).unwrap_or(path).to_string_lossy().into_owned();
-            files.push(RecordedFile { path, digest: texts.keep(file.text())? });
+            files.push(RecordedFile { path: path_of(file.name(), project), digest: texts.keep(file.text())? });
         }
         let record = Self {
             format: FORMAT,
@@ -80,6 +78,12 @@ impl RunRecord {
         let record: Self = serde_json::from_slice(&fs::read(paths.record()).ok()?).ok()?;
         (record.format == FORMAT).then_some(record)
     }
+}
+
+/// The path of a workflow file as records name it.
+pub(super) fn path_of(file: &str, project: &Project) -> String {
+    let path = Path::new(file);
+    path.strip_prefix(&project.base).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 /// Keeps the texts of a command's code, so that a later run can say what changed in them.

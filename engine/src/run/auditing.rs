@@ -15,6 +15,7 @@ use crate::{
     plan::Plan,
     project::Project,
     store::Cas,
+    workflow::Hook,
 };
 
 /// Appends to the audit log of a project.
@@ -42,6 +43,15 @@ impl Auditor {
         for secret in secrets.get(stage).cloned().unwrap_or_default() {
             let used = Happening::SecretUsed { run: run.to_owned(), stage: stage.to_owned(), secret };
             self.append(used, Durability::Later);
+        }
+    }
+
+    /// The secrets of a hook that fired. One that is not set was given to nobody.
+    fn told_secrets(&self, run: &str, (moment, hook): (&str, &str)) {
+        let fired = self.plan.hooks.at(moment).iter().find(|one| one.to_string() == hook);
+        for secret in fired.into_iter().flat_map(Hook::secrets).filter(|secret| std::env::var_os(&secret.secret).is_some()) {
+            let (run, stage) = (run.to_owned(), format!("hooks.{moment}"));
+            self.append(Happening::SecretUsed { run, stage, secret: secret.secret.clone() }, Durability::Later);
         }
     }
 
@@ -113,9 +123,10 @@ impl Observer for Auditor {
                 // The run's own journal is on disk already and tells the same.
                 self.append(Happening::RunStarted { run, workflow: workflow.clone() }, Durability::Later);
             }
-            Event::RunResumed => self.append(Happening::RunResumed { run }, Durability::Later),
+            Event::RunResumed { .. } => self.append(Happening::RunResumed { run }, Durability::Later),
             Event::StageParked { stage, .. } => self.decided_before(state, stage),
             Event::StageStarted { stage, .. } => self.given_secrets(&run, stage),
+            Event::HookFired { moment, hook, .. } => self.told_secrets(&run, (moment, hook)),
             Event::StageJudged { stage, verdicts } => self.judged(&run, stage, verdicts),
             Event::StageSucceeded { stage, outputs, .. } => {
                 let kind = state.stage(stage).map_or("", |stage| stage.kind.as_str());
@@ -138,7 +149,6 @@ impl Observer for Auditor {
             | Event::StageFailed { .. }
             | Event::StageSkipped { .. }
             | Event::StageInterrupted { .. }
-            | Event::HookFired { .. }
             | Event::Unknown => {}
         }
     }

@@ -30,8 +30,9 @@ use super::{
     judge,
     lineage::Lineage,
     lookup::Desk,
-    opening::{First, check_approvals, open_journal, predecessors, ranks},
+    opening::{First, check_approvals, edited, open_journal, predecessors, ranks},
     options::Ask,
+    policing::PolicyWatch,
     prepare::StageWork,
     spec::SpecInput,
 };
@@ -76,6 +77,7 @@ pub(crate) struct Dispatcher {
     /// Entries that are folded, but neither on disk nor shown yet.
     fresh: Vec<Entry>,
     ask: Option<Ask>,
+    policy: PolicyWatch,
     approve: BTreeSet<String>,
     person: String,
     signatory: Signatory,
@@ -109,6 +111,7 @@ impl Dispatcher {
         let signatory = options.signatory.unwrap_or_else(|| Signatory::new(KeyRing::new(project.state.join("keys"))));
         check_flags(&plan, &project, (&options.approve, &signatory), &options.start)?;
         observers.push(Box::new(Auditor::open(&project, &plan, (&options.person, store.cas()))?));
+        let policy = PolicyWatch::open((&plan, &project), &options.person, &options.approve);
         let index = StatIndex::open(&project.state.join("state"))?;
         let (rank, missing) = (ranks(&plan), predecessors(&plan));
         let standing = vec![Standing::Open; plan.graph.node_count()];
@@ -148,6 +151,7 @@ impl Dispatcher {
             deadline: None,
             fresh: Vec::new(),
             ask: options.ask,
+            policy,
             approve: options.approve.into_iter().collect(),
             person: options.person,
             signatory,
@@ -174,7 +178,7 @@ impl Dispatcher {
     fn announce(&mut self, first: &First) -> Result<(), RunError> {
         match first {
             First::Started(entry) => self.publish(entry.as_ref().clone()),
-            First::Resumed => self.record(Event::RunResumed),
+            First::Resumed => self.record(Event::RunResumed { edited: edited(&self.shared, &self.state) }),
         }
     }
 
@@ -269,7 +273,9 @@ impl Dispatcher {
                 self.close(node, standing, "skipped");
                 continue;
             }
-            match judge::condition(&self.shared.plan.graph[node], &self.readings) {
+            let plan = self.shared.plan.clone();
+            let allowed = self.policy.allows(&plan.graph[node].name);
+            match allowed.and_then(|()| judge::condition(&plan.graph[node], &self.readings)) {
                 Ok(true) => self.launch(self.work(node)),
                 Ok(false) => {
                     let expression = self.shared.plan.graph[node].condition.as_ref().map(|asked| asked.text.clone());

@@ -11,6 +11,7 @@ use crate::{
     Artifact, ArtifactKind, Digest, StageError,
     context::{Decision, Progress},
     govern::{ReviewTerms, Starter},
+    history::StageEdit,
     store::{Flaw, Owner, Supply},
 };
 
@@ -19,9 +20,18 @@ use crate::{
 pub struct RunId(ulid::Ulid);
 
 impl RunId {
-    /// A new name, later than every earlier one.
+    /// A new name by the clock.
     pub fn generate() -> Self {
         Self(ulid::Ulid::new())
+    }
+
+    /// A new name that sorts behind `latest`, even where a clock was set back since that was given.
+    pub fn after(latest: Option<Self>) -> Self {
+        let new = ulid::Ulid::new();
+        match latest {
+            Some(Self(latest)) if latest >= new => Self(ulid::Ulid::from_parts(latest.timestamp_ms() + 1, new.random())),
+            _ => Self(new),
+        }
     }
 }
 
@@ -198,7 +208,11 @@ pub enum Event {
         stages: Vec<StageOutline>,
     },
     /// Somebody goes on with the run; stages without a terminal state are looked at again.
-    RunResumed,
+    RunResumed {
+        /// Stages that were edited since the run began: it goes on with what the files say now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        edited: Vec<StageEdit>,
+    },
     /// A pinned source is there.
     SourceReady {
         /// The stage that reads it.
@@ -394,9 +408,11 @@ impl Event {
             | Self::StageLost { stage, .. }
             | Self::StageTainted { stage, .. }
             | Self::StageInterrupted { stage, .. } => Some(stage),
-            Self::RunStarted { .. } | Self::RunResumed | Self::HookFired { .. } | Self::RunFinished { .. } | Self::Unknown => {
-                None
-            }
+            Self::RunStarted { .. }
+            | Self::RunResumed { .. }
+            | Self::HookFired { .. }
+            | Self::RunFinished { .. }
+            | Self::Unknown => None,
         }
     }
 }

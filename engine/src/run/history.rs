@@ -99,6 +99,11 @@ impl History {
         runs
     }
 
+    /// A name for a run that begins now: the latest of all.
+    pub fn new_name(&self) -> RunId {
+        RunId::after(self.runs().last().copied())
+    }
+
     /// The run named so: a whole name, an unambiguous end or beginning of one, `latest`, or `NAME~N` for the Nth before it.
     pub fn find(&self, name: &str) -> Result<RunId, RunError> {
         let runs = self.runs();

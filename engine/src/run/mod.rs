@@ -24,6 +24,7 @@ mod lookup;
 mod memory;
 mod opening;
 mod options;
+mod policing;
 mod prepare;
 mod preview;
 mod retries;

@@ -6,10 +6,17 @@ use jiff::Timestamp;
 use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
 
 use super::{
-    RunError, RunId, RunPaths, RunRequest, RunState, StageState, StageStatus, Start,
+    History, RunError, RunId, RunPaths, RunRequest, RunState, StageState, StageStatus, Start,
     event::{Entry, Event, StageOutline},
+    executor::Shared,
 };
-use crate::{history::RunRecord, journal::Journal, plan::Plan, project::Project, store::StoreError};
+use crate::{
+    history::{self, RunRecord, StageEdit},
+    journal::Journal,
+    plan::Plan,
+    project::Project,
+    store::StoreError,
+};
 
 /// The first entry of this engine.
 pub(crate) enum First {
@@ -37,7 +44,7 @@ pub(crate) fn open_journal(plan: &Plan, project: &Project, (start, name): (&Star
 }
 
 fn start_journal(plan: &Plan, project: &Project, (request, name): (&RunRequest, Option<RunId>)) -> Result<Opened, RunError> {
-    let run = name.unwrap_or_else(RunId::generate);
+    let run = name.unwrap_or_else(|| History::of(project).new_name());
     let paths = RunPaths::new(&project.state, run);
     std::fs::create_dir_all(paths.directory()).map_err(StoreError::io("create", paths.directory()))?;
     let event = Event::RunStarted { run, workflow: plan.workflow.clone(), request: request.clone(), stages: outline(plan) };
@@ -57,6 +64,11 @@ fn reopen_journal(plan: &Plan, project: &Project, run: RunId) -> Result<Opened, 
     }
     let unseen = state.stages.iter().filter(|stage| is_unseen(&stage.status)).map(|stage| stage.name.clone()).collect();
     Ok(Opened { state, journal, first: First::Resumed, unseen })
+}
+
+/// The stages that were edited since the run began.
+pub(crate) fn edited(shared: &Shared, state: &RunState) -> Vec<StageEdit> {
+    history::edited(&shared.plan, (&shared.project, &shared.registry), (&state.request, &shared.paths))
 }
 
 /// What makes the stages of a plan others than those of a run.

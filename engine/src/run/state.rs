@@ -229,7 +229,7 @@ impl RunState {
         }
         match &entry.event {
             Event::RunStarted { .. } => return Err(refuse("the run was started before".to_owned())),
-            Event::RunResumed => {
+            Event::RunResumed { .. } => {
                 self.outcome = None;
                 self.stages.iter_mut().for_each(StageState::reset);
             }
@@ -303,7 +303,7 @@ impl StageState {
             }
             Event::SourceReady { .. }
             | Event::RunStarted { .. }
-            | Event::RunResumed
+            | Event::RunResumed { .. }
             | Event::RunFinished { .. }
             | Event::HookFired { .. }
             | Event::Unknown => {}
@@ -402,7 +402,9 @@ mod tests {
     #[test]
     fn a_resume_forgets_results_but_goes_on_counting_attempts() {
         let finished = Event::RunFinished { outcome: Outcome::Interrupted, seconds: 1.0 };
-        let resumed = RunState::replay(&journal(vec![started(1), succeeded(), finished, Event::RunResumed])).unwrap();
+        let resumed =
+            RunState::replay(&journal(vec![started(1), succeeded(), finished, Event::RunResumed { edited: Vec::new() }]))
+                .unwrap();
         let stage = resumed.stage("a").unwrap();
         assert_eq!((stage.status.clone(), stage.attempts, resumed.outcome), (StageStatus::Pending, 1, None));
     }
@@ -431,7 +433,7 @@ mod tests {
             stage().prop_map(|stage| Event::StageSkipped { stage, reason: SkipReason::Upstream { stage: "a".to_owned() } }),
             Just(succeeded()),
             Just(judged(Clause::Gate, false)),
-            Just(Event::RunResumed),
+            Just(Event::RunResumed { edited: Vec::new() }),
             Just(Event::Unknown),
         ]
     }
@@ -451,7 +453,7 @@ mod tests {
                     continue;
                 }
                 seq += 1;
-                let free = matches!(entry.event, Event::RunResumed | Event::StageJudged { .. });
+                let free = matches!(entry.event, Event::RunResumed { .. } | Event::StageJudged { .. });
                 for (old, new) in before.stages.iter().zip(&state.stages) {
                     prop_assert!(free || !old.status.is_terminal() || old.status == new.status);
                 }

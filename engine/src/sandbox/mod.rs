@@ -83,6 +83,16 @@ impl From<SandboxError> for StageError {
     }
 }
 
+/// Whether this kernel can put a command behind walls; what `sandbox: strict` would fail with where it cannot.
+pub fn supports_strict() -> Result<(), StageError> {
+    // The filter holds for the thread that asks, so it is not the caller's.
+    let asked = thread::spawn(|| {
+        fence::try_files()?;
+        fence::keep_from_network()
+    });
+    asked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(StageError::from)
+}
+
 /// Starts a command behind walls, with no way to any network.
 pub(crate) fn start(command: Command, walls: &Walls) -> Result<Child, SandboxError> {
     for own in &walls.writes {

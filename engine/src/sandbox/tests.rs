@@ -118,3 +118,38 @@ fn a_watched_command_shows_what_it_reads_runs_and_reaches() {
     assert!(ran("bash") && ran("cat"), "{seen:?}");
     assert!(!Path::new("/etc/flow-watched").exists(), "what is written elsewhere is refused");
 }
+
+/// What a kernel without Landlock answers, or one that was started without it.
+fn without_landlock<T: Send + 'static>(error: i32, then: impl FnOnce() -> T + Send + 'static) -> T {
+    let thread = thread::spawn(move || {
+        let refused = std::collections::BTreeMap::from([(libc::SYS_landlock_create_ruleset, Vec::new())]);
+        let answer = seccompiler::SeccompAction::Errno(error.unsigned_abs());
+        let arch = std::env::consts::ARCH.try_into().unwrap();
+        let filter = seccompiler::SeccompFilter::new(refused, seccompiler::SeccompAction::Allow, answer, arch).unwrap();
+        let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+        seccompiler::apply_filter(&program).unwrap();
+        then()
+    });
+    thread.join().unwrap()
+}
+
+#[test]
+fn without_landlock_nothing_is_started_and_the_message_says_what_to_do() {
+    for error in [libc::ENOSYS, libc::EOPNOTSUPP] {
+        let yard = Yard::new();
+        let own = yard.path("own");
+        let refused = without_landlock(error, move || {
+            let walls = yard.walls();
+            let strict = start(yard.shell("echo x > started"), &walls).map(drop).unwrap_err();
+            let watched = start_watched(yard.shell("echo x > started"), &walls).map(drop).unwrap_err();
+            assert!(!own.join("started").exists(), "a promise that is half kept is none");
+            [StageError::from(strict), StageError::from(watched), supports_strict().unwrap_err()]
+        });
+        for told in refused {
+            assert_eq!(told.message, "this kernel cannot keep a command from reading files");
+            let help = told.help.unwrap();
+            assert!(help.contains("Landlock") && help.contains("sandbox: workdir"), "{help}");
+        }
+    }
+    supports_strict().unwrap();
+}

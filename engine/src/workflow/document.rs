@@ -323,6 +323,16 @@ pub enum EnvironmentValue {
     Secret(Secret),
 }
 
+impl EnvironmentValue {
+    /// The secret that is read, if it is one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Text(_) => None,
+            Self::Secret(secret) => Some(secret),
+        }
+    }
+}
+
 /// Names what was found, for an error.
 fn found(value: &Value) -> &'static str {
     match value {

@@ -30,6 +30,17 @@ pub struct Hooks {
 }
 
 impl Hooks {
+    /// The hooks of one moment, by its key in the file.
+    pub fn at(&self, moment: &str) -> &[Hook] {
+        match moment {
+            "success" => &self.success,
+            "failure" => &self.failure,
+            "parked" => &self.parked,
+            "finished" => &self.finished,
+            _ => &[],
+        }
+    }
+
     /// Whether there is nothing to do however a run ends.
     pub fn is_empty(&self) -> bool {
         [&self.success, &self.failure, &self.parked, &self.finished].iter().all(|hooks| hooks.is_empty())
@@ -44,6 +55,26 @@ pub enum Hook {
     Notify(Channel),
     /// Run a command in the project's folder.
     Run(HookCommand),
+}
+
+impl Hook {
+    /// The secrets it is given when it fires.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::Notify(Channel::Webhook(url)) => url.secrets().collect(),
+            Self::Run(command) => command.env.values().filter_map(EnvironmentValue::secret).collect(),
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    /// What the journal calls it: where a message goes, or the command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Notify(channel) => channel.fmt(f),
+            Self::Run(command) => f.write_str(&command.run.join(" ")),
+        }
+    }
 }
 
 /// Where a message goes.

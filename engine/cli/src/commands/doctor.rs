@@ -10,7 +10,7 @@ use crate::{
     ui::{Tone, Ui},
 };
 
-/// Look at this machine and project: store, disk, clock, memory, processors, tools, and settings
+/// Look at this machine and project: store, disk, clock, memory, processors, sandbox, tools, and settings
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

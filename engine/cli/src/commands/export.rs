@@ -7,7 +7,7 @@ use flow_engine::{
     export::{
         Account,
         capsule::{Packed, Pinned, pack},
-        lay_out, lineage_events, statements,
+        lay_out, lineage_events, signed, statements,
     },
     plan::{Plan, PlanRequest},
     project::Project,
@@ -15,7 +15,7 @@ use flow_engine::{
 };
 use serde_json::{Value, json};
 
-use super::find::Found;
+use super::{find::Found, who};
 use crate::{
     CliError, ExitStatus, Shell,
     text::{bytes, push},
@@ -28,6 +28,7 @@ Examples:
   flow export --capsule run.tar.zst          everything, in one file; `flow replay` checks it
   flow export latest --ro-crate crate        a folder with ro-crate-metadata.json
   flow export --provenance results.jsonl     one in-toto statement for every stage
+  flow export --provenance p.jsonl --sign    each in an envelope that your key signed
   flow export --openlineage events.ndjson")]
 pub(crate) struct ExportArgs {
     /// The run: its name, or `latest`
@@ -45,6 +46,9 @@ pub(crate) struct ExportArgs {
     /// Write in-toto statements with SLSA provenance, one a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
+    /// Sign every statement with your key, as decisions are signed
+    #[arg(long, requires = "provenance")]
+    sign: bool,
     /// Write lineage events in the form of openlineage.io, one a line; `-` is standard output
     #[arg(long, value_name = "FILE")]
     openlineage: Option<PathBuf>,
@@ -76,8 +80,8 @@ pub(super) fn execute(args: &ExportArgs, shell: &Shell) -> Result<ExitStatus, Cl
         }
     }
     if let Some(file) = &args.provenance {
-        lines((file, &statements(&account)), shell)?;
-        written.push(json!({ "provenance": file }));
+        lines((file, &provenance(&account, &found.project, args)?), shell)?;
+        written.push(json!({ "provenance": file, "signed": args.sign }));
     }
     if let Some(file) = &args.openlineage {
         lines((file, &events(&account, &found.project, shell)?), shell)?;
@@ -87,6 +91,16 @@ pub(super) fn execute(args: &ExportArgs, shell: &Shell) -> Result<ExitStatus, Cl
         crate::ui::document(&json!({ "run": found.run, "written": written }));
     }
     Ok(ExitStatus::Ok)
+}
+
+/// A statement for every stage, in an envelope if it is to be signed.
+fn provenance(account: &Account, project: &Project, args: &ExportArgs) -> Result<Vec<Value>, CliError> {
+    let statements = statements(account);
+    if !args.sign {
+        return Ok(statements);
+    }
+    let key = who::signatory(project).key(&project.governance.trust)?;
+    Ok(signed(&statements, &key).into_iter().map(|envelope| json!(envelope)).collect())
 }
 
 /// The graph is not in the journal: the workflow is planned as it was asked for.
@@ -105,7 +119,8 @@ fn events(account: &Account, project: &Project, shell: &Shell) -> Result<Vec<Val
         limit: request.limit,
         project: &project,
     })?;
-    let namespace = crate::environment("OPENLINEAGE_NAMESPACE").unwrap_or_else(|| "flow".to_owned());
+    let namespace = project.settings.openlineage.namespace.clone().or_else(|| crate::environment("OPENLINEAGE_NAMESPACE"));
+    let namespace = namespace.unwrap_or_else(|| "flow".to_owned());
     Ok(lineage_events(&plan, &namespace, &account.entries))
 }
 

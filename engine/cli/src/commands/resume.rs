@@ -14,7 +14,7 @@ use crate::{CliError, ExitStatus, Shell, environment, progress::Detail};
 /// Go on with a run that was interrupted, killed, parked, or failed
 ///
 /// Finished stages are not done again, a stage whose process is still alive is waited for, and training goes on from its
-/// last checkpoint.
+/// last checkpoint. A stage that was edited since the run began goes on as the file says now, and is named.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

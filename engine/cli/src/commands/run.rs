@@ -2,7 +2,7 @@
 
 use clap::Args;
 use flow_engine::{
-    run::{RunId, RunRequest, Start},
+    run::{History, RunId, RunRequest, Start},
     store::Company,
 };
 
@@ -48,7 +48,7 @@ pub(super) fn execute(args: RunArgs, shell: &Shell) -> Result<ExitStatus, CliErr
     let (project, plan) = args.workflow.load(shell)?;
     policy::enforce_recorded((&project, &plan), &args.approve, shell)?;
     if args.detach {
-        return detach::start(shell, &project, RunId::generate());
+        return detach::start(shell, &project, History::of(&project).new_name());
     }
     let request = RunRequest {
         workflow_file: project.workflow_file.clone(),

@@ -2,6 +2,8 @@
 
 use std::{fs, process::Command};
 
+use flow_engine::StageError;
+
 use super::Check;
 use crate::text::bytes;
 
@@ -10,7 +12,7 @@ const SMALL_MEMORY: u64 = 4_000_000_000;
 
 pub(super) fn checks() -> Vec<Check> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    vec![cpus(), memory(&meminfo, cgroup_limit()), gpus(&listed_gpus())]
+    vec![cpus(), memory(&meminfo, cgroup_limit()), gpus(&listed_gpus()), walls(&flow_engine::supports_strict())]
 }
 
 fn cpus() -> Check {
@@ -72,6 +74,18 @@ fn gpus(listed: &Result<String, String>) -> Check {
     }
 }
 
+/// Whether commands can be kept to what they declare.
+fn walls(supported: &Result<(), StageError>) -> Check {
+    match supported {
+        Ok(()) => Check::ok("sandbox", "commands can be strict: no undeclared files, no network"),
+        Err(error) => Check::warn(
+            "sandbox",
+            format!("{}; a workdir command can read everything by absolute paths and reach the network", error.message),
+            error.help.clone().unwrap_or_default(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +108,14 @@ mod tests {
         assert_eq!(gpus(&listed).found, "GPU 0: NVIDIA H100, GPU 1: NVIDIA H100");
         assert_eq!(gpus(&Err("driver mismatch".to_owned())).state, State::Warn);
         assert_eq!(gpus(&Ok(String::new())).state, State::Ok);
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_keep_commands_is_told_with_what_that_means() {
+        let missing = StageError::input("this kernel cannot").help("write `sandbox: workdir`");
+        let check = walls(&Err(missing));
+        assert!(check.state == State::Warn && check.found.contains("by absolute paths"), "{check:?}");
+        assert_eq!(check.next.as_deref(), Some("write `sandbox: workdir`"));
+        assert_eq!(walls(&Ok(())).state, State::Ok);
     }
 }

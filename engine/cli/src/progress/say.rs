@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use flow_engine::{
     Digest, StageError,
     context::Progress,
+    history::StageEdit,
     run::{Clause, Event, GateVerdict, Hit, RESUMED_FROM_STEP, RunState, SkipReason, StageProgress, Supply},
     store::Owner,
 };
@@ -18,6 +19,8 @@ use crate::{
 const WIDEST_NAME: usize = 28;
 /// Numbers shown behind a finished stage.
 const METRICS: usize = 3;
+/// Edited stages that are told one by one.
+const EDITS: usize = 10;
 
 /// One line about a stage or the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +89,22 @@ impl Teller {
     }
 }
 
+/// That a run goes on, and with what it did not begin with.
+fn resumed(edited: &[StageEdit], state: &RunState) -> Vec<Saying> {
+    let told = |edit: &StageEdit| {
+        let first = edit.changes.first().map(ToString::to_string).unwrap_or_default();
+        let more = if edit.changes.len() > 1 { format!(" (and {} more)", edit.changes.len() - 1) } else { String::new() };
+        let text = format!("was edited since the run began and goes on as it is now: {first}{more}");
+        Saying::about(&edit.stage, Tone::Watch, "!", text)
+    };
+    let mut said = vec![Saying::about("", Tone::Calm, "↻", format!("{} goes on", state.workflow))];
+    said.extend(edited.iter().take(EDITS).map(told));
+    if edited.len() > EDITS {
+        said.push(Saying::about("", Tone::Watch, "!", format!("{} more stages were edited", edited.len() - EDITS)));
+    }
+    said
+}
+
 /// What to say about an event; starts are left to the observers, the end of the run to the summary.
 fn say(event: &Event, state: &RunState) -> Vec<Saying> {
     match event {
@@ -97,7 +116,7 @@ fn say(event: &Event, state: &RunState) -> Vec<Saying> {
         Event::HookFired { moment, hook, error: Some(error) } => {
             vec![Saying::about("", Tone::Watch, "!", format!("hook of `{moment}` failed, {hook}: {error}"))]
         }
-        Event::RunResumed => vec![Saying::about("", Tone::Calm, "↻", format!("{} goes on", state.workflow))],
+        Event::RunResumed { edited } => resumed(edited, state),
         Event::SourceReady { stage, uri, bytes: size, supply, .. } => source(stage, (uri, *size), *supply).into_iter().collect(),
         Event::StageWaiting { stage, owner, .. } => {
             vec![Saying::about(stage, Tone::Calm, "…", waiting(owner, state))]

@@ -76,7 +76,7 @@ impl Ended {
 }
 
 /// The example that cargo builds beside this test.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     profile.join("examples/toyflow")

@@ -71,7 +71,7 @@ impl Teller {
         let at = entry.at;
         let told = |stage, kind, facets| Told { stage, kind, at, facets };
         match &entry.event {
-            Event::RunStarted { .. } | Event::RunResumed => vec![self.run(state, "START", at)],
+            Event::RunStarted { .. } | Event::RunResumed { .. } => vec![self.run(state, "START", at)],
             Event::RunFinished { outcome, .. } => vec![self.run(state, ended(*outcome), at)],
             Event::StageStarted { stage, .. } => self.start(state, stage, at).into_iter().collect(),
             Event::StageCached { stage, hit, .. } => {

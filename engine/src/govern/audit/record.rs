@@ -111,11 +111,11 @@ pub enum Happening {
         /// The digest of the reference.
         digest: Digest,
     },
-    /// A stage was given a secret. Never its value.
+    /// A stage or a hook was given a secret. Never its value.
     SecretUsed {
         /// The run.
         run: String,
-        /// The stage.
+        /// The stage, or `hooks.MOMENT`.
         stage: String,
         /// The secret's name.
         secret: String,

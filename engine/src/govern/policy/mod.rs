@@ -59,6 +59,11 @@ impl PolicyReport {
         rules.flat_map(|rule| rule.breaches.iter().map(move |breach| (rule, breach)))
     }
 
+    /// Every place where a rule is broken that must not be, with its stage.
+    pub(crate) fn broken(&self) -> impl Iterator<Item = (Option<&str>, &Problem)> {
+        self.breaches(Severity::Error).map(|(_, breach)| (breach.stage.as_deref(), &breach.problem))
+    }
+
     /// Broken rules of one severity, as `rule` or `rule: stage`.
     pub fn named(&self, severity: Severity) -> Vec<String> {
         let name = |(rule, breach): (&RuleReport, &Breach)| match &breach.stage {

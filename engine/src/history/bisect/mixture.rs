@@ -28,12 +28,21 @@ pub struct Mixed {
 impl Mixed {
     /// Lays a mixture out below the project's state folder.
     pub fn lay_out(project: &Project, places: &Places, mixture: &Mixture) -> io::Result<Self> {
+        let files = overrides(places, mixture, &Texts::of(&project.state));
+        Self::with_files(project, (Path::new(&places.main), &files))
+    }
+
+    /// Lays the project out with some of its files replaced; those that lie elsewhere are left as they are.
+    pub(in crate::history) fn with_files(
+        project: &Project,
+        (main, files): (&Path, &BTreeMap<PathBuf, String>),
+    ) -> io::Result<Self> {
         let folder = project.state.join("bisect").join(ulid::Ulid::new().to_string());
         let base = folder.join("project");
-        let texts = Texts::of(&project.state);
-        mirror(&project.base, &base, &overrides(places, mixture, &texts))?;
+        let files = files.iter().filter(|(path, _)| inside(path)).map(|(path, text)| (path.clone(), text.clone()));
+        mirror(&project.base, &base, &files.collect())?;
         let mut mixed = project.clone();
-        mixed.workflow_file = base.join(&places.main);
+        mixed.workflow_file = base.join(main);
         mixed.state = folder.join("state");
         mixed.site.base.clone_from(&base);
         mixed.base = base;
