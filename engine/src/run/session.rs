@@ -1,6 +1,6 @@
 //! Sessions of processes: every attempt leads one, so that it can be stopped as a whole and nothing of it stays behind.
 
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use rustix::process::{Pid, Signal, child_subreaper, getpid, kill_process, kill_process_group, set_child_subreaper, setsid};
 
@@ -32,9 +32,9 @@ pub(crate) fn stop_engine(pid: u32) {
     signal(pid, Signal::QUIT, Reach::Process);
 }
 
-/// Asks every process of a session to end.
+/// Asks every process of a session, and all below its leader, to end.
 pub(crate) fn terminate(leader: u32) {
-    for member in members(leader).into_iter().chain([leader]).collect::<std::collections::BTreeSet<_>>() {
+    for member in others(leader).into_iter().chain([leader]) {
         signal(member, Signal::TERM, Reach::Process);
     }
 }
@@ -54,16 +54,16 @@ pub(crate) fn family(leader: u32) -> Vec<u32> {
     found
 }
 
-/// Ends a session leader and everything in its session.
+/// Ends a session leader and everything in its session or below it.
 pub(crate) fn kill(pid: u32) {
-    for member in members(pid) {
+    for member in others(pid) {
         signal(member, Signal::KILL, Reach::Process);
     }
     signal(pid, Signal::KILL, Reach::Group);
     signal(pid, Signal::KILL, Reach::Process);
 }
 
-/// Ends every other process of this session, so that nobody writes to the outputs any more.
+/// Ends every process below this one and in its session, so that nobody writes to the outputs any more.
 pub(crate) fn reap() {
     let own = getpid().as_raw_nonzero().get().unsigned_abs();
     // Orphans come to this process, so that whatever a stage started is below it: a look there is cheap.
@@ -81,10 +81,10 @@ pub(crate) fn sweep(leader: u32) {
     }
 }
 
-/// Ends everything in a session but its leader.
+/// Ends everything in a session or below its leader, but not the leader.
 fn empty(leader: u32) {
     for _ in 0..REAP_TRIES {
-        let others: Vec<u32> = members(leader).into_iter().filter(|pid| *pid != leader).collect();
+        let others = others(leader);
         if others.is_empty() {
             return;
         }
@@ -110,6 +110,15 @@ fn signal(pid: u32, signal: Signal, reach: Reach) {
     if let Err(error) = sent {
         tracing::debug!(%error, "The process is gone already.");
     }
+}
+
+/// Living processes that belong to a leader: those of its session, and those that left it for a session of their own and can
+/// still be found below.
+fn others(leader: u32) -> BTreeSet<u32> {
+    let below = family(leader).into_iter().filter(|pid| session_of(*pid).is_some());
+    let mut found: BTreeSet<u32> = members(leader).into_iter().chain(below).collect();
+    found.remove(&leader);
+    found
 }
 
 /// Living processes whose session is led by `leader`.
