@@ -118,6 +118,47 @@ fn another_sandbox_level_is_another_key() {
     assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
 }
 
+/// A process that left its command's session has the output open; what it wrote after the hash was taken would be served to all.
+#[test]
+fn nobody_who_left_the_session_of_a_command_outlives_it() {
+    let lab = Lab::new();
+    let told = lab.root.join("left");
+    let left = format!("sh -c 'echo $$ > {0}.part; mv {0}.part {0}; sleep 60; echo late >&9'", told.display());
+    let waits = format!("until [ -e {} ]; do sleep 0.02; done", told.display());
+    let run = format!("exec 9> o.txt; echo one >&9; setsid {left} > /dev/null 2>&1 & {waits}");
+    let summary = lab.run(&json!({"a": command(&json!(["sh", "-c", run]), &json!({}))}));
+    assert_eq!(summary.outcome, Outcome::Succeeded, "{:?}", stage(&summary, "a").error);
+    let state = format!("/proc/{}/stat", fs::read_to_string(told).unwrap().trim());
+    let lives =
+        || fs::read_to_string(&state).is_ok_and(|text| text.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z')));
+    assert!(!lives(), "the process that left still runs");
+}
+
+/// The process that collects outputs may go where the command may not.
+#[test]
+fn a_command_cannot_have_files_from_elsewhere_collected_through_a_link() {
+    let lab = Lab::new();
+    fs::create_dir(lab.root.join("private")).unwrap();
+    fs::write(lab.root.join("private/key"), "secret").unwrap();
+    let script = format!("rm -r a; ln -s {} a", lab.root.join("private").display());
+    let more = json!({"sandbox": "strict", "out": {"o": {"path": "a/key"}}});
+    let summary = lab.run(&json!({"a": command(&json!(["sh", "-c", script]), &more)}));
+    let error = stage(&summary, "a").error.clone().unwrap();
+    assert!(error.message.contains("behind a link"), "{error}");
+    assert_eq!(fs::read_to_string(lab.root.join("private/key")).unwrap(), "secret");
+}
+
+#[test]
+fn code_that_is_a_link_is_laid_out_as_what_it_leads_to() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.root.join("tools")).unwrap();
+    fs::write(lab.root.join("shared.sh"), "echo shared > o.txt").unwrap();
+    std::os::unix::fs::symlink("../shared.sh", lab.root.join("tools/say.sh")).unwrap();
+    let more = json!({"code": ["tools"], "sandbox": "strict"});
+    let summary = lab.run(&json!({"a": command(&json!(["sh", "tools/say.sh"]), &more)}));
+    assert_eq!(summary.outcome, Outcome::Succeeded, "{:?}", stage(&summary, "a").error);
+}
+
 #[test]
 fn a_strict_command_that_reads_beyond_fails_and_the_message_says_how_to_find_out() {
     let lab = Lab::new();

@@ -1,9 +1,13 @@
 //! The private folders a command works in.
 
 use std::{
+    ffi::OsStr,
     fs, io,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, renameat, statat};
 
 use super::CommandConfig;
 use crate::{ArtifactKind, StageContext, StageError, stage::Arity, store::remove_all, workflow::SandboxLevel};
@@ -79,39 +83,69 @@ impl Room {
     fn lay_code(&self, config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
         for pattern in &config.code {
             for file in cx.source(pattern)? {
+                // What a link leads to is what was hashed; the link itself would lead elsewhere from here.
                 let to = self.work.join(&file.name);
-                copy(&file.path, &to).map_err(|error| failed(&format!("lay out code {pattern:?}"), &error))?;
+                copy_file(&file.path, &to).map_err(|error| failed(&format!("lay out code {pattern:?}"), &error))?;
             }
         }
         Ok(())
     }
 
-    /// Checks that the command wrote every output, each of the form it declares.
+    /// Checks that the command wrote every output, each of the form it declares and inside its working folder.
     pub(super) fn check(&self, config: &CommandConfig) -> Result<(), StageError> {
         for (port, output) in &config.outputs {
-            let found = fs::symlink_metadata(self.work.join(&output.path)).map_err(|_| {
-                StageError::input(format!("the command wrote no output {port:?} at {}", output.path))
-                    .help(format!("write it to `${{out.{port}}}`, or correct the path under `out:`"))
+            let found = self.found(&output.path).map_err(|error| match error {
+                rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR => {
+                    StageError::input(format!("output {port:?} at {} lies behind a link or a file", output.path))
+                        .help("make the folders above it real ones: a link may lead out of the working folder")
+                }
+                _ => StageError::input(format!("the command wrote no output {port:?} at {}", output.path))
+                    .help(format!("write it to `${{out.{port}}}`, or correct the path under `out:`")),
             })?;
             match output.kind {
-                ArtifactKind::File if !found.is_file() => return Err(wrong_form(port, &output.path, "a file")),
-                ArtifactKind::Dir if !found.is_dir() => return Err(wrong_form(port, &output.path, "a folder")),
+                ArtifactKind::File if found != FileType::RegularFile => return Err(wrong_form(port, &output.path, "a file")),
+                ArtifactKind::Dir if found != FileType::Directory => return Err(wrong_form(port, &output.path, "a folder")),
                 _ => {}
             }
         }
         Ok(())
     }
 
+    /// What lies at a path of the working folder.
+    fn found(&self, path: &str) -> rustix::io::Result<FileType> {
+        let stat = statat(self.folder_of(path)?, last(path), AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(stat.st_mode))
+    }
+
+    /// The folder that holds a path of the working folder, reached through no link: the command may have left one that leads
+    /// where it may not go, and this process may.
+    fn folder_of(&self, path: &str) -> rustix::io::Result<OwnedFd> {
+        let only_folders = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut folder = openat(CWD, &self.work, only_folders, Mode::empty())?;
+        for part in Path::new(path).parent().into_iter().flat_map(Path::components) {
+            folder = openat(&folder, part.as_os_str(), only_folders, Mode::empty())?;
+        }
+        Ok(folder)
+    }
+
     /// Moves what the command wrote to where the engine expects it.
     pub(super) fn collect(&self, config: &CommandConfig, cx: &StageContext<'_>) -> Result<(), StageError> {
         for (port, output) in &config.outputs {
-            let (from, to) = (self.work.join(&output.path), cx.output(port)?);
-            fs::rename(&from, to)
-                .or_else(|_| copy(&from, to))
-                .map_err(|error| failed(&format!("collect output {port:?}"), &error))?;
+            let to = cx.output(port)?;
+            let collected = self.folder_of(&output.path).map_err(io::Error::from).and_then(|folder| {
+                let name = last(&output.path);
+                let through = || Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+                renameat(&folder, name, CWD, to).or_else(|_| copy(&through(), to))
+            });
+            collected.map_err(|error| failed(&format!("collect output {port:?}"), &error))?;
         }
         Ok(())
     }
+}
+
+/// The last part of a path.
+fn last(path: &str) -> &OsStr {
+    Path::new(path).file_name().unwrap_or_default()
 }
 
 /// Where an input lies, relative to the working folder.
@@ -140,7 +174,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         return std::os::unix::fs::symlink(fs::read_link(from)?, to);
     }
     if !kind.is_dir() {
-        return fs::copy(from, to).map(drop);
+        return copy_file(from, to);
     }
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -148,4 +182,12 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
+}
+
+/// Copies a file, or the file that a link leads to.
+fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).map(drop)
 }
