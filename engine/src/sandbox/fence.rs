@@ -16,6 +16,9 @@ use super::{
 /// The first version that also guards against truncation; before it a command could empty any file.
 const FILES: ABI = ABI::V3;
 
+/// `__X32_SYSCALL_BIT`: marks the calls of programs with short pointers, where the kernel has them.
+const SHORT: libc::c_long = 0x4000_0000;
+
 /// Keeps this thread, and all it starts, to the given files.
 pub(super) fn keep_files(walls: &Walls) -> Result<(), SandboxError> {
     ruleset(walls).and_then(RulesetCreated::restrict_self).map(drop).map_err(SandboxError::Files)
@@ -52,8 +55,10 @@ fn ruleset(walls: &Walls) -> Result<RulesetCreated, RulesetError> {
 
 /// Refuses every socket to this thread and all it starts. Pairs of sockets, which reach nobody else, stay allowed.
 pub(super) fn keep_from_network() -> Result<(), SandboxError> {
-    // A ring could open sockets and files without a call that the filter sees.
-    let refused = BTreeMap::from([(libc::SYS_socket, Vec::new()), (libc::SYS_io_uring_setup, Vec::new())]);
+    // A ring could open sockets and files without a call that the filter sees. Some kernels take every call under a second number.
+    let calls = [libc::SYS_socket, libc::SYS_io_uring_setup];
+    let refused: BTreeMap<_, _> =
+        calls.into_iter().flat_map(|call| [call, call | SHORT]).map(|call| (call, Vec::new())).collect();
     let denied = SeccompAction::Errno(libc::EACCES.unsigned_abs());
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(SandboxError::Filter)?;
     let filter = SeccompFilter::new(refused, SeccompAction::Allow, denied, arch).map_err(SandboxError::Filter)?;

@@ -1,12 +1,13 @@
 //! Walls around a command: which files it may read and write, and that it reaches no network.
 //!
-//! Landlock keeps the files, a seccomp filter refuses sockets. Both need no privilege, hold for everything the command
-//! starts, and cannot be taken down again. Where the kernel offers less, the command does not start: a promise that is half
+//! Landlock keeps the files, a seccomp filter refuses sockets, and privileges of an administrator are given up. All of it needs no
+//! privilege, holds for everything the command starts, and cannot be taken back. Where the kernel offers less, the command does not start: a promise that is half
 //! kept is none. What is declared is the business of the caller.
 
 mod fence;
 mod notify;
 mod observe;
+mod privileges;
 mod toolchain;
 
 use std::{
@@ -54,6 +55,9 @@ pub(crate) enum SandboxError {
     /// The kernel cannot report calls.
     #[error("this kernel cannot observe a command")]
     Observe(#[source] io::Error),
+    /// Privileges, or open files, cannot be given up.
+    #[error("this kernel cannot take privileges and open files from a command")]
+    Privileges(#[source] io::Error),
     /// A path that the command would write to lies where every command may read.
     #[error("{} lies in a folder that every command may read", .0.display())]
     Inside(PathBuf),
@@ -72,6 +76,7 @@ impl From<SandboxError> for StageError {
             SandboxError::Network(_) | SandboxError::Filter(_) | SandboxError::Observe(_) => {
                 "the kernel needs seccomp filters; write `sandbox: workdir` to run without this protection"
             }
+            SandboxError::Privileges(_) => "write `sandbox: workdir` to run without this protection",
             SandboxError::Inside(_) => "move the project and the store out of it, such as below /home",
             SandboxError::Start(_) => "check that the program is there and may be run",
         };
@@ -100,6 +105,7 @@ pub(crate) fn start(command: Command, walls: &Walls) -> Result<Child, SandboxErr
     }
     apart(command, || {
         fence::keep_files(walls)?;
+        give_up()?;
         fence::keep_from_network()
     })
 }
@@ -110,6 +116,7 @@ pub(crate) fn start_watched(command: Command, walls: &Walls) -> Result<(Child, W
     let watch = Watch::await_listener(take);
     let child = apart(command, move || {
         fence::keep_files(walls)?;
+        give_up()?;
         let listener = notify::listen(observe::CALLS).map_err(SandboxError::Observe)?;
         // The watch outlives this thread.
         give.send(listener).ok();
@@ -128,6 +135,11 @@ fn apart(mut command: Command, raise: impl FnOnce() -> Result<(), SandboxError> 
         thread.join()
     });
     started.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// After the files are kept: that also keeps programs from gaining what is given up here.
+fn give_up() -> Result<(), SandboxError> {
+    privileges::give_up().and_then(|()| privileges::keep_files_closed()).map_err(SandboxError::Privileges)
 }
 
 fn refuse_inside(own: &Path) -> Result<(), SandboxError> {

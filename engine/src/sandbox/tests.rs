@@ -80,6 +80,43 @@ fn a_walled_command_reaches_no_network_and_neither_does_what_it_starts() {
     assert!(!yard.works(&reach));
 }
 
+/// Where the kernel takes calls of programs with short pointers, each call has a second number.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_socket_is_refused_under_its_second_number_too() {
+    let yard = Yard::new();
+    let second = libc::SYS_socket | 0x4000_0000;
+    let denied = format!("exit(syscall({second}, 1, 1, 0) == -1 && $!{{EACCES}} ? 0 : 1)");
+    assert!(yard.works(&format!("perl -MErrno -e '{denied}'")));
+}
+
+/// An administrator could look into every process, make a device of the disk, or load a module.
+#[test]
+fn a_walled_command_has_no_privileges_beyond_owners_and_modes() {
+    let yard = Yard::new();
+    let mask = "$((0x$(sed -n 's/^CapPrm:.//p' /proc/self/status) & ~0xdb))";
+    assert!(yard.works(&format!("[ {mask} = 0 ] && [ $((0x$(sed -n 's/^CapEff:.//p' /proc/self/status) & ~0xdb)) = 0 ]")));
+    assert!(!yard.works(&format!("head -c 1 /proc/{}/environ", std::process::id())));
+    assert!(!yard.works("mknod disk b 1 0"));
+}
+
+/// A shell or a service that starts the engine may have a file open that the command must not see.
+#[test]
+fn a_walled_command_inherits_no_open_file() {
+    let yard = Yard::new();
+    let open = fs::File::open(yard.path("other/file")).unwrap();
+    let script = format!("cat <&{}", std::os::fd::AsRawFd::as_raw_fd(&open));
+    let leave_open = || rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty()).unwrap();
+    let inherits = || {
+        leave_open();
+        yard.shell(&script).status().unwrap().success()
+    };
+    // Walls that another test raises meanwhile keep this file, too.
+    assert!((0..50).any(|_| inherits()));
+    leave_open();
+    assert!(!yard.works(&script));
+}
+
 #[test]
 fn a_folder_below_the_toolchain_cannot_be_kept_and_is_refused() {
     let yard = Yard::new();
