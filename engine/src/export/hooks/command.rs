@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    io::Read,
+    io::{self, Write},
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -12,13 +13,15 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{Ending, secret, variables};
-use crate::workflow::{EnvironmentValue, HookCommand};
+use crate::{
+    plan::command::{Carriers, Mask},
+    workflow::{EnvironmentValue, HookCommand},
+};
 
 /// A hook tells somebody; work belongs in a stage.
 const LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
-const KEPT_OUTPUT: u64 = 64 << 10;
-const HIDDEN: &str = "***";
+const KEPT_OUTPUT: usize = 64 << 10;
 
 /// Runs a command to its end and keeps its output beside the run.
 pub(super) fn run(hook: &HookCommand, (number, ending): (usize, &Ending<'_>)) -> Result<(), String> {
@@ -36,38 +39,45 @@ pub(super) fn run(hook: &HookCommand, (number, ending): (usize, &Ending<'_>)) ->
             }
         };
     }
+    let mask = Mask::of(secrets.iter().map(String::as_str)).map_err(|error| error.to_string())?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot start {program}: {error}"))?;
-    let readers = [child.stdout.take().map(keep), child.stderr.take().map(keep)];
+    let (out, err) = (Kept::default(), Kept::default());
+    let carriers = Carriers::between(&mut child, &mask, (out.clone(), err.clone()));
     let ended = wait(&mut child, LIMIT);
-    let mut output = String::new();
-    for reader in readers.into_iter().flatten() {
-        output.push_str(&reader.join().unwrap_or_default());
-    }
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        output = output.replace(secret.as_str(), HIDDEN);
-    }
+    carriers.finish();
     let place = ending.paths.directory().join(format!("hook-{number}.log"));
-    if let Err(error) = fs::write(&place, output) {
+    if let Err(error) = fs::write(&place, [out.taken(), err.taken()].concat()) {
         tracing::warn!(%error, "Could not keep the output of a hook.");
     }
     ended
 }
 
-/// Reads what a command writes; what is too much is read on and dropped, so that the command is not held up.
-fn keep(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        let read = stream
-            .by_ref()
-            .take(KEPT_OUTPUT)
-            .read_to_end(&mut kept)
-            .and_then(|_| std::io::copy(&mut stream, &mut std::io::sink()));
-        if let Err(error) = read {
-            tracing::debug!(%error, "The output of a hook ended early.");
-        }
-        String::from_utf8_lossy(&kept).into_owned()
-    })
+/// The beginning of what a command writes; what is too much is taken and dropped, so that the command is not held up.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn taken(&self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes())
+    }
+}
+
+impl Write for Kept {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let mut bytes = self.bytes();
+        let room = KEPT_OUTPUT.saturating_sub(bytes.len()).min(buffer.len());
+        bytes.extend_from_slice(buffer.get(..room).unwrap_or_default());
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn wait(child: &mut Child, limit: Duration) -> Result<(), String> {

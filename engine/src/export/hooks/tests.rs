@@ -67,6 +67,35 @@ fn a_command_sees_the_run_and_its_secrets_are_hidden() {
     assert_eq!(std::fs::read_to_string(log).unwrap(), "home is ***\n");
 }
 
+/// Whoever asks for a token in a header shows it in another form.
+#[test]
+fn a_secret_is_hidden_in_every_form_and_not_cut_in_two() {
+    let folder = tempfile::tempdir().unwrap();
+    // All but ten of the bytes that are kept, then the value; and the value as a header has it.
+    let script = "head -c 65526 /dev/zero | tr '\\0' .; echo \"$KEY\"; printf %s \"$KEY\" | base64 -w0 >&2";
+    let hooks = hooks(json!({"finished": [{"run": ["sh", "-c", script], "env": {"KEY": {"secret": "PATH"}}}]}));
+    assert_eq!(fired(folder.path(), &hooks, Outcome::Succeeded)[0].2, None);
+    let state = testing::replay(|_, _| {});
+    let log = RunPaths::new(&folder.path().join(".flow"), state.run).directory().join("hook-1.log");
+    let kept = std::fs::read_to_string(log).unwrap();
+    let shown = kept.trim_start_matches('.');
+    assert!(shown.starts_with("***"), "{}", &shown[..shown.len().min(80)]);
+    assert!(shown.len() < 20, "{}", &shown[..80]);
+}
+
+/// A service that a hook starts lives on and has the hook's output open.
+#[test]
+fn a_command_that_leaves_a_service_behind_does_not_hold_the_run_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "setsid sh -c 'echo $$ > service; exec sleep 60' & until [ -s service ]; do sleep 0.02; done; echo started";
+    let hooks = hooks(json!({"finished": [{"run": ["sh", "-c", script]}]}));
+    let begun = std::time::Instant::now();
+    assert_eq!(fired(folder.path(), &hooks, Outcome::Succeeded)[0].2, None);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
+    let service = std::fs::read_to_string(folder.path().join("service")).unwrap();
+    std::process::Command::new("kill").arg(service.trim()).status().unwrap();
+}
+
 #[test]
 fn a_secret_that_is_not_set_is_named() {
     let folder = tempfile::tempdir().unwrap();

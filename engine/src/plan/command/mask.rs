@@ -16,14 +16,14 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// What must not be seen.
 #[derive(Clone, Debug)]
-pub(super) struct Mask {
+pub(crate) struct Mask {
     /// None when there is nothing to hide.
     hidden: Option<Forms>,
 }
 
 impl Mask {
     /// Hides every form of every line of the given values.
-    pub(super) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, StageError> {
+    pub(crate) fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Self, StageError> {
         Ok(Self { hidden: Forms::of(secrets, Shortest::Word)? })
     }
 
@@ -58,8 +58,8 @@ impl Mask {
     }
 }
 
-/// The threads that carry a command's output to the attempt's log.
-pub(super) struct Carriers(Vec<JoinHandle<()>>);
+/// The threads that carry a command's output to where it is kept.
+pub(crate) struct Carriers(Vec<JoinHandle<()>>);
 
 /// Where the standard output of a command goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +81,15 @@ impl Carriers {
         Self(out.into_iter().chain(err).collect())
     }
 
+    /// Starts carrying what the child has piped, its output to the first place and its errors to the second.
+    pub(crate) fn between<W: Write + Send + 'static>(child: &mut Child, mask: &Mask, (out, err): (W, W)) -> Self {
+        let out = child.stdout.take().map(|pipe| carry(mask.clone(), pipe, out));
+        let err = child.stderr.take().map(|pipe| carry(mask.clone(), pipe, err));
+        Self(out.into_iter().chain(err).collect())
+    }
+
     /// Waits until everything was written, but not for ever.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let since = Instant::now();
         while since.elapsed() < DRAIN && self.0.iter().any(|carrier| !carrier.is_finished()) {
             thread::sleep(Duration::from_millis(5));

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(super) use check::{CommandSite, build, relative_folder};
+pub(crate) use mask::{Carriers, Mask};
 pub(crate) use undeclared::Observed;
 pub use undeclared::{Undeclared, What};
 
