@@ -87,7 +87,7 @@ impl Node {
         let count = number(input)?;
         let mut entries = BTreeMap::new();
         for _ in 0..count {
-            let name = framed(input)?.to_vec();
+            let name = framed(input).filter(|name| is_name(name))?.to_vec();
             let entry = match take(input, 1)? {
                 [kind @ (b'f' | b'x')] => {
                     NodeEntry::File { bytes: number(input)?, digest: digest(input)?, executable: *kind == b'x' }
@@ -100,6 +100,11 @@ impl Node {
         }
         input.is_empty().then_some(Self { entries })
     }
+}
+
+/// Whether bytes can be the name of something in a folder: a node from elsewhere must not lead out of the folder it is laid out in.
+fn is_name(bytes: &[u8]) -> bool {
+    !matches!(bytes, b"" | b"." | b"..") && !bytes.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 
 fn frame(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -276,8 +281,8 @@ mod tests {
     }
 
     fn nodes() -> impl Strategy<Value = Node> {
-        prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..20), entries(), 0..8)
-            .prop_map(|entries| Node { entries })
+        let names = prop::collection::vec(any::<u8>(), 1..20).prop_filter("no name of a file", |name| is_name(name));
+        prop::collection::btree_map(names, entries(), 0..8).prop_map(|entries| Node { entries })
     }
 
     proptest! {
@@ -296,6 +301,14 @@ mod tests {
             if let Some(node) = Node::decode(&bytes) {
                 prop_assert!(node.entries.len() <= bytes.len());
             }
+        }
+    }
+
+    #[test]
+    fn a_node_whose_names_lead_elsewhere_is_none() {
+        for name in ["", ".", "..", "../x", "/etc/x", "a/b", "a\0b"] {
+            let entries = BTreeMap::from([(name.as_bytes().to_vec(), NodeEntry::Link { target: b"x".to_vec() })]);
+            assert_eq!(Node::decode(&Node { entries }.encode()), None, "{name:?}");
         }
     }
 

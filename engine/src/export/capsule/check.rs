@@ -60,7 +60,8 @@ pub struct CheckedStage {
 pub fn check(unpacked: &Unpacked) -> Result<Checked, CapsuleError> {
     let entries = journal::read(&unpacked.folder.join(JOURNAL)).map_err(RunError::from)?;
     let state = RunState::replay(&entries).map_err(|source| RunError::History { run: unpacked.manifest.run, source })?;
-    let mut checker = Checker { unpacked, state: &state, findings: Vec::new(), sound: BTreeSet::new() };
+    let left_out = unpacked.manifest.left_out.iter().map(|left| left.digest).collect();
+    let mut checker = Checker { unpacked, left_out, findings: Vec::new(), sound: BTreeSet::new(), written: BTreeSet::new() };
     let stages: Vec<CheckedStage> = state.stages.iter().map(|stage| checker.stage(stage)).collect();
     if state.run != unpacked.manifest.run {
         checker.findings.push(Finding::new(JOURNAL, format!("it is that of run {}", state.run)));
@@ -81,10 +82,13 @@ pub fn check(unpacked: &Unpacked) -> Result<Checked, CapsuleError> {
 
 struct Checker<'a> {
     unpacked: &'a Unpacked,
-    state: &'a RunState,
+    /// Source files that are said not to be inside.
+    left_out: BTreeSet<Digest>,
     findings: Vec<Finding>,
     /// Objects that were looked at.
     sound: BTreeSet<Digest>,
+    /// What the stages that were looked at wrote.
+    written: BTreeSet<Digest>,
 }
 
 impl Checker<'_> {
@@ -111,6 +115,7 @@ impl Checker<'_> {
         }
         for (port, artifact) in &stage.outputs {
             self.artifact(&format!("{}.{port}", stage.name), artifact);
+            self.written.insert(artifact.digest);
         }
         CheckedStage {
             name: stage.name.clone(),
@@ -142,11 +147,9 @@ impl Checker<'_> {
 
     /// Every input is an output of a stage before it.
     fn inputs(&mut self, stage: &StageState, preimage: &Value) {
-        let before = self.state.stages.iter().take_while(|other| other.name != stage.name);
-        let written: BTreeSet<Digest> = before.flat_map(|other| other.outputs.values()).map(|artifact| artifact.digest).collect();
         for input in preimage.get("inputs").and_then(Value::as_array).into_iter().flatten() {
             let digest = input.get("digest").and_then(Value::as_str).and_then(|text| text.parse::<Digest>().ok());
-            if digest.is_none_or(|digest| !written.contains(&digest)) {
+            if digest.is_none_or(|digest| !self.written.contains(&digest)) {
                 let port = input.get("port").and_then(Value::as_str).unwrap_or_default();
                 self.find(&stage.name, format!("its input {port} was written by no stage before it"));
             }
@@ -155,13 +158,12 @@ impl Checker<'_> {
 
     /// Every source is inside, or said to be left out.
     fn sources(&mut self, stage: &StageState, preimage: &Value) {
-        let left_out: BTreeSet<Digest> = self.unpacked.manifest.left_out.iter().map(|left| left.digest).collect();
         let sources = preimage.get("sources").and_then(Value::as_object);
         let packed = sources.into_iter().flatten().filter(|(source, _)| !is_program(source));
         let files = packed.flat_map(|(_, files)| files.as_array().into_iter().flatten());
         for file in files {
             let digest = file.get("digest").and_then(Value::as_str).and_then(|text| text.parse::<Digest>().ok());
-            let Some(digest) = digest.filter(|digest| !left_out.contains(digest)) else { continue };
+            let Some(digest) = digest.filter(|digest| !self.left_out.contains(digest)) else { continue };
             self.object(&stage.name, (&source_name(&digest), &digest));
         }
     }

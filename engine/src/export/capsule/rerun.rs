@@ -177,7 +177,7 @@ impl Again<'_> {
             let artifact = digest.and_then(|digest| self.artifact(&digest));
             let artifact = artifact.ok_or_else(|| StageError::input(format!("input {} is not inside", text("port"))))?;
             let bound = inputs.entry(text("port").to_owned()).or_default();
-            let path = place.join("in").join(text("port")).join(bound.len().to_string());
+            let path = place.join("in").join(inner(text("port"))).join(bound.len().to_string());
             lay_out(&self.unpacked.folder, &artifact, &path)?;
             bound.push(BoundInput { path, digest: artifact.digest, from: String::new() });
         }
@@ -275,4 +275,50 @@ fn compared(stage: &CheckedStage, found: &BTreeMap<String, Digest>, determinism:
         }
     }
     RerunOutcome::Equal
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        export::capsule::{FORMAT, Manifest},
+        run::RunId,
+        testing::toys,
+    };
+
+    /// Whoever makes a capsule names its ports; unpacked, nothing of it may land outside the folder it is laid out in.
+    #[test]
+    fn a_port_that_climbs_is_laid_out_below_the_stage() {
+        let folder = tempfile::tempdir().unwrap();
+        let (digest, place) = (Digest::of(b"x"), folder.path().join("rerun/again/key"));
+        fs::create_dir_all(folder.path().join("cas")).unwrap();
+        fs::write(folder.path().join(blob_name(&digest)), "x").unwrap();
+        let artifact = Artifact { kind: ArtifactKind::File, digest, form: ArtifactForm::Blob, bytes: 1 };
+        let outputs = BTreeMap::from([("out".to_owned(), artifact)]);
+        let stage = CheckedStage { name: "a".to_owned(), kind: "cmd".to_owned(), key: None, outputs, preimage: None };
+        let (run, workflow) = (RunId::generate(), "w".to_owned());
+        let checked = Checked { run: run.to_string(), workflow, stages: vec![stage], files: 0, bytes: 0, left_out: Vec::new() };
+        let manifest = Manifest {
+            format: FORMAT,
+            flow: String::new(),
+            run,
+            workflow: String::new(),
+            outcome: None,
+            left_out: Vec::new(),
+            files: BTreeMap::new(),
+        };
+        let unpacked = Unpacked { manifest, folder: folder.path().to_owned(), digest };
+        let (registry, store) = (toys(), Store::open(&folder.path().join("rerun/store")).unwrap());
+        let again = Again { unpacked: &unpacked, checked: &checked, registry: &registry, folder: folder.path(), store };
+        let elsewhere = folder.path().join("elsewhere");
+        for port in ["../../../elsewhere", elsewhere.to_str().unwrap()] {
+            let inputs = again.inputs(&place, &json!({"inputs": [{"port": port, "digest": digest}]})).unwrap();
+            assert!(inputs[port][0].path.starts_with(&place) && inputs[port][0].path.is_file(), "{port}");
+            assert!(!elsewhere.exists(), "{port}");
+        }
+    }
 }

@@ -81,7 +81,7 @@ impl AuditLog {
         let project = identity::of(&self.state)?;
         let mut file = self.locked()?;
         let (seq, prev) = match self.last(&mut file)? {
-            Some(last) => (last.seq + 1, last.hash),
+            Some(last) => (last.seq.saturating_add(1), last.hash),
             None => (0, record::genesis(&project)),
         };
         let record = Record { seq, at: Timestamp::now(), actor: actor.to_owned(), event: happening, prev };

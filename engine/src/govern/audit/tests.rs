@@ -202,3 +202,16 @@ fn an_unfinished_record_waits_for_the_next_to_be_remembered() {
     assert_eq!((head.seq, remembered[0].head.seq), (2, 1));
     assert!(case.broken().is_empty());
 }
+
+/// A forged number must not end the program of whoever looks, or of the next run.
+#[test]
+fn a_log_that_counts_beyond_all_numbers_is_told_and_goes_on() {
+    let case = Case::new();
+    let event = Happening::RunResumed { run: "r".to_owned() };
+    let last = Record { seq: u64::MAX, at: Timestamp::now(), actor: "eve".to_owned(), event, prev: Digest::of(b"x") };
+    case.write(&last.render().unwrap().0);
+    case.append("three");
+    assert!(case.broken().iter().any(|told| told.contains("missing, doubled, or moved")), "{:?}", case.broken());
+    fs::write(case.project().state.join("project"), "another\n").unwrap();
+    assert!(case.broken().iter().any(|told| told.contains("was replaced")), "{:?}", case.broken());
+}

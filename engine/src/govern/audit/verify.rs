@@ -197,7 +197,7 @@ impl<'a> Inspector<'a> {
                     None,
                     format!(
                         "the log was replaced: the store knows one of {} records here, of project {}",
-                        remembered.head.seq + 1,
+                        remembered.head.seq.saturating_add(1),
                         remembered.project
                     ),
                 );
