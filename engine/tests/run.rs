@@ -247,6 +247,8 @@ fn decisions_are_taken_by_flag_or_at_the_terminal() {
     assert_eq!(asked.outcome, Outcome::Succeeded);
     let unknown = lab.execute(&lab.start(None), |options| options.approve = vec!["oks".to_owned()]);
     assert!(matches!(unknown, Err(RunError::UnknownApproval { .. })));
+    let idle = lab.execute(&lab.start(None), |options| options.approve = vec!["data".to_owned()]);
+    assert!(matches!(idle, Err(RunError::NothingToApprove { asking, .. }) if asking == "ok"));
 }
 
 #[test]

@@ -214,7 +214,8 @@ impl From<RunError> for CliError {
             | RunError::Changed { .. }
             | RunError::NotParked { .. }
             | RunError::NotRunning { .. }
-            | RunError::UnknownApproval { .. } => ExitStatus::Usage,
+            | RunError::UnknownApproval { .. }
+            | RunError::NothingToApprove { .. } => ExitStatus::Usage,
             // A full disk or a damaged file is not a fault of ours; what is recorded stays.
             RunError::Store(_) | RunError::Journal(_) => ExitStatus::StageFailed,
             RunError::History { .. } | RunError::Lost { .. } => ExitStatus::Internal,

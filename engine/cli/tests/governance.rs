@@ -154,7 +154,7 @@ fn a_policy_is_asked_before_anything_runs() {
         require: \"stage.with.text != 'hello'\", help: use another word}\n  - {id: short, message: few stages, severity: warn, \
         require: size(stages) < 2}\n";
     office.write("policy.yaml", policy);
-    for command in [&["run"][..], &["plan"], &["check"]] {
+    for command in [&["run"][..], &["plan"], &["check"], &["check", "--determinism", "text"]] {
         let refused = office.flow("ada", command).ends(3);
         let refused = refused.warns("policy rule `no-shouting` is not met by stage `text`: texts are quiet");
         assert!(refused.err.contains("use another word") && refused.err.contains("workflow.yaml"), "{}", refused.err);
@@ -167,4 +167,33 @@ fn a_policy_is_asked_before_anything_runs() {
     office.flow("ada", &["run"]).ends(5).warns("few stages");
     office.write("policy.yaml", "policy: 1\nrules: [{id: x, message: y, require: nonsense}]\n");
     office.flow("ada", &["run"]).ends(3).warns("unknown name `nonsense`").warns("policy.yaml:2");
+}
+
+/// A bisection runs stages as well, in mixtures that nobody wrote.
+#[test]
+fn a_policy_is_asked_before_a_mixture_runs() {
+    let workflow = "\
+flow: 1
+name: one
+params: {word: {type: string, default: a}, more: {type: string, default: b}}
+stages:
+  text: {uses: toy/emit@1, with: {text: \"${params.word}${params.more}\"}}
+";
+    let office = Office::new(workflow);
+    office.flow("ada", &["run"]).ends(0).says("succeeded");
+    office.flow("ada", &["run", "-p", "word=aaa", "-p", "more=bbb"]).ends(0).says("succeeded");
+    office.write("flow.toml", "[policy]\nfile = \"policy.yaml\"\n");
+    office.write("policy.yaml", "policy: 1\nrules: [{id: closed, message: nothing runs today, require: size(stages) == 0}]\n");
+    office.flow("ada", &["bisect", "--metric", "text.bytes"]).ends(3).warns("nothing runs today");
+    office.flow("ada", &["audit"]).ends(0).says("policy broken").says("closed");
+}
+
+/// Who started a run counts for four eyes; that its record went is worth a record.
+#[test]
+fn a_run_that_is_forgotten_is_remembered_by_the_log() {
+    let office = Office::new("flow: 1\nname: one\nstages:\n  text: {uses: toy/emit@1, with: {text: hello}}\n");
+    office.flow("ada", &["run"]).ends(0).says("succeeded");
+    office.flow("eve", &["runs", "rm", "latest"]).ends(0).says("forgot 1 run");
+    office.flow("ada", &["audit"]).ends(0).says("eve").says("runs removed");
+    office.flow("ada", &["audit", "verify"]).ends(0).says("the log is whole");
 }

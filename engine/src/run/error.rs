@@ -118,6 +118,15 @@ pub enum RunError {
         /// The plan's stages.
         known: String,
     },
+    /// A stage to approve in advance asks for no decision.
+    #[error("cannot approve stage {stage:?}: it asks for no decision")]
+    #[diagnostic(code(flow::run::nothing_to_approve), help("stages that do: {asking}"))]
+    NothingToApprove {
+        /// What was asked for.
+        stage: String,
+        /// The plan's stages that ask for one, in words.
+        asking: String,
+    },
     /// A task of the engine died.
     #[error("the engine lost the task of stage {stage:?}")]
     #[diagnostic(code(flow::run::lost), help("go on with `flow resume`, and report this: it is a fault of flow"))]

@@ -130,13 +130,22 @@ pub(crate) fn predecessors(plan: &Plan) -> Vec<usize> {
     plan.graph.node_indices().map(|node| plan.graph.edges_directed(node, Direction::Incoming).count()).collect()
 }
 
-/// Refuses advance approvals of stages that do not exist.
+/// Refuses advance approvals of stages that do not exist, and of those that ask for none.
 pub(crate) fn check_approvals(plan: &Plan, approve: &[String]) -> Result<(), RunError> {
-    match approve.iter().find(|stage| plan.find(stage).is_none()) {
-        None => Ok(()),
-        Some(stage) => Err(RunError::UnknownApproval {
-            stage: stage.clone(),
-            known: plan.order.iter().map(|node| plan.graph[*node].name.as_str()).collect::<Vec<_>>().join(", "),
-        }),
+    let named = |wanted: &dyn Fn(&NodeIndex) -> bool| {
+        let nodes = plan.order.iter().filter(|node| wanted(node));
+        let names: Vec<&str> = nodes.map(|node| plan.graph[*node].name.as_str()).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    let asks = |node: &NodeIndex| plan.graph[*node].stage.asks().is_some();
+    for stage in approve {
+        match plan.find(stage) {
+            None => return Err(RunError::UnknownApproval { stage: stage.clone(), known: named(&|_| true) }),
+            Some(node) if !asks(&node) => {
+                return Err(RunError::NothingToApprove { stage: stage.clone(), asking: named(&asks) });
+            }
+            Some(_) => {}
+        }
     }
+    Ok(())
 }

@@ -55,7 +55,8 @@ fn ruleset(walls: &Walls) -> Result<RulesetCreated, RulesetError> {
 
 /// Refuses every socket to this thread and all it starts. Pairs of sockets, which reach nobody else, stay allowed.
 pub(super) fn keep_from_network() -> Result<(), SandboxError> {
-    // A ring could open sockets and files without a call that the filter sees. Some kernels take every call under a second number.
+    // A ring could open sockets and files without a call that the filter sees. Some kernels take each call under a second
+    // number, too.
     let calls = [libc::SYS_socket, libc::SYS_io_uring_setup];
     let refused: BTreeMap<_, _> =
         calls.into_iter().flat_map(|call| [call, call | SHORT]).map(|call| (call, Vec::new())).collect();

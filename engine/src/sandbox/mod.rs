@@ -1,8 +1,8 @@
 //! Walls around a command: which files it may read and write, and that it reaches no network.
 //!
-//! Landlock keeps the files, a seccomp filter refuses sockets, and privileges of an administrator are given up. All of it needs no
-//! privilege, holds for everything the command starts, and cannot be taken back. Where the kernel offers less, the command does not start: a promise that is half
-//! kept is none. What is declared is the business of the caller.
+//! Landlock keeps the files, a seccomp filter refuses sockets, and privileges of an administrator are given up. All of it
+//! needs no privilege, holds for everything the command starts, and cannot be taken back. Where the kernel offers less, the
+//! command does not start: a promise that is half kept is none. What is declared is the business of the caller.
 
 mod fence;
 mod notify;

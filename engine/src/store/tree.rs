@@ -102,7 +102,8 @@ impl Node {
     }
 }
 
-/// Whether bytes can be the name of something in a folder: a node from elsewhere must not lead out of the folder it is laid out in.
+/// Whether bytes can be the name of something in a folder: a node from elsewhere must not lead out of the folder that it is
+/// laid out in.
 fn is_name(bytes: &[u8]) -> bool {
     !matches!(bytes, b"" | b"." | b"..") && !bytes.iter().any(|byte| matches!(byte, b'/' | 0))
 }

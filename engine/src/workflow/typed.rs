@@ -350,7 +350,9 @@ fn plain_reason(message: &str) -> String {
         "a sequence" => "a list",
         "a boolean" => "true or false",
         "f32" | "f64" => "a number",
-        "usize" | "u8" | "u16" | "u32" | "u64" | "nonzero unsigned 64-bit integer" => "a whole number of zero or more",
+        "usize" | "u8" | "u16" | "u32" | "u64" => "a whole number of zero or more",
+        "nonzero unsigned 64-bit integer" => "a whole number of one or more",
+        other if other.starts_with("a nonzero u") => "a whole number of one or more",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         other if other.starts_with("struct ") => "a mapping",
         other => other,
@@ -463,6 +465,10 @@ mod tests {
         assert_eq!(
             plain_reason("invalid type: string \"x\", expected u32"),
             "found the text \"x\", expected a whole number of zero or more"
+        );
+        assert_eq!(
+            plain_reason("invalid value: integer `0`, expected a nonzero u32"),
+            "found the number `0`, expected a whole number of one or more"
         );
         assert_eq!(plain_reason("invalid type: sequence, expected a string"), "found a list, expected a text");
         assert_eq!(plain_reason("expected a number from 0 to 1, got 1.5"), "expected a number from 0 to 1, got 1.5");

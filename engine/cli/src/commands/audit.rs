@@ -110,6 +110,7 @@ fn tone(event: &Happening) -> Tone {
         | Happening::SecretUsed { .. }
         | Happening::PolicyChecked { .. }
         | Happening::Collected { .. }
+        | Happening::RunsRemoved { .. }
         | Happening::Unknown => Tone::Calm,
     }
 }
@@ -132,6 +133,7 @@ fn about(event: &Happening) -> String {
             format!("{} {}", policy.short(), rules.join(", "))
         }
         Happening::Collected { results, bytes } => format!("{results} results, {}", crate::text::bytes(*bytes)),
+        Happening::RunsRemoved { runs } => runs.join(", "),
         Happening::Unknown => String::new(),
     }
 }

@@ -13,7 +13,7 @@ use flow_engine::{
 };
 use serde_json::json;
 
-use super::{drive::Drive, plan};
+use super::{drive::Drive, plan, policy};
 use crate::{
     CliError, ExitStatus, Shell, environment,
     progress::Detail,
@@ -130,6 +130,7 @@ impl Bisection<'_> {
         note(&format!("running the good run{taken}"));
         let mixed = self.mixed(mixture)?;
         let plan = self.planned(&mixed.project)?;
+        policy::enforce_recorded((&self.project, &plan), &self.args.approve, self.shell)?;
         let request = RunRequest {
             workflow_file: mixed.project.workflow_file.clone(),
             only: vec![self.stage.clone()],

@@ -33,13 +33,14 @@ pub(crate) struct CheckArgs {
 
 pub(super) fn execute(args: &CheckArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
     let (project, plan) = args.workflow.check(shell)?;
+    // Before anything runs: the two below start stages.
+    let warnings: Vec<_> = policy::enforce((&project, &plan), &[], shell)?.into_warnings();
     if let Some(stage) = &args.determinism {
         return determinism::execute((&plan, &project), stage, shell);
     }
     if let Some(which) = &args.undeclared {
         return undeclared::execute((&project, &plan), which, shell);
     }
-    let warnings: Vec<_> = policy::enforce((&project, &plan), &[], shell)?.into_warnings();
     let (file, stages) = (near_here(&project.workflow_file), plan.order.len());
     if shell.ui.json() {
         crate::ui::document(

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use clap::{Args, Subcommand};
 use flow_engine::{
+    govern::{AuditLog, Durability, Happening},
     history::{RunFilter, RunRow, remove_runs, run_rows},
     report::number::number,
     run::{History, RunId},
 };
 use serde_json::json;
 
-use super::find;
+use super::{drive::person, find};
 use crate::{
     CliError, ExitStatus, Shell,
     summary::outcome,
@@ -146,6 +147,11 @@ fn remove(args: &RemoveArgs, shell: &Shell) -> Result<ExitStatus, CliError> {
         Some(keep) => history.runs().into_iter().rev().skip(keep).filter(|run| !history.is_live(*run)).collect(),
         None => args.runs.iter().map(|name| history.find(name)).collect::<Result<_, _>>()?,
     };
+    // One that is going on is refused below.
+    if !runs.is_empty() && !runs.iter().any(|run| history.is_live(*run)) {
+        let removed = Happening::RunsRemoved { runs: runs.iter().map(ToString::to_string).collect() };
+        AuditLog::of(&project).append(&person(), removed, Durability::Now)?;
+    }
     remove_runs(&project, &runs)?;
     if shell.ui.json() {
         crate::ui::document(&json!({ "removed": runs }));

@@ -56,7 +56,10 @@ pub(super) fn execute(args: &StagesArgs, shell: &Shell) -> Result<ExitStatus, Cl
     }
     let Some(kind) = shell.registry.kind(bare) else {
         let known: Vec<&str> = shell.registry.kinds().map(|kind| kind.name).chain([COMMAND.0]).collect();
-        return Err(CliError::usage(format!("there is no stage kind {name:?}"), format!("known kinds are {}", known.join(", "))));
+        // The second word of a kind is what people remember.
+        let near = known.iter().find(|kind| kind.rsplit('/').next() == Some(bare)).map(|kind| format!("did you mean {kind}? "));
+        let help = format!("{}known kinds are {}", near.unwrap_or_default(), known.join(", "));
+        return Err(CliError::usage(format!("there is no stage kind {name:?}"), help));
     };
     let reference = Reference::of(kind);
     if ui.json() {

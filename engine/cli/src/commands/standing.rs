@@ -21,6 +21,11 @@ pub(crate) fn lines(question: &Question) -> Vec<(&'static str, String)> {
         let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
         lines.push(("approved", format!("{} of {}{names}", tally.approvals.len(), tally.quorum.max(1))));
     }
+    let (missing, left) = (tally.missing() as usize, question.eligible.len());
+    if tally.identified && tally.rejection.is_none() && missing > left {
+        let short = format!("{missing} more must approve and {left} could");
+        lines.push(("stuck", format!("{short}: start a run as somebody else, or name more people under [trust]")));
+    }
     if let Some(rejection) = &tally.rejection {
         lines.push(("rejected", format!("{}; it stands until the content changes", vote(rejection))));
     }
@@ -80,7 +85,7 @@ pub(crate) fn text(question: &Question, indent: usize, paint: Paint) -> String {
     let mut out = String::new();
     for (label, line) in lines(question) {
         let tone = match label {
-            "void" | "rejected" => Tone::Watch,
+            "void" | "rejected" | "stuck" => Tone::Watch,
             _ => Tone::Quiet,
         };
         push(&mut out, format_args!("{:indent$}{} {line}\n", "", paint.tone(tone, &format!("{label:<9}"))));
@@ -125,6 +130,20 @@ mod tests {
             "  asks      May it learn?\n  of        role:steward, but not who started the run or wrote the commit (could decide: bob)\n  \
              approved  1 of 2: alice until 2026-12-01 09:00 UTC\n  stands    for 7 days\n"
         );
+    }
+
+    /// Four eyes and a quorum: the plan may name enough people, and one of them started the run.
+    #[test]
+    fn a_question_that_too_few_can_answer_says_so() {
+        let tally = Tally { quorum: 2, identified: true, ..Tally::default() };
+        let terms = r#"{"quorum": 2, "four_eyes": true}"#;
+        let told = lines(&question(terms, tally.clone()));
+        assert!(
+            told.iter().any(|(label, text)| *label == "stuck" && text.starts_with("2 more must approve and 1 could")),
+            "{told:?}"
+        );
+        let told = lines(&question(terms, Tally { quorum: 1, ..tally }));
+        assert!(told.iter().all(|(label, _)| *label != "stuck"), "{told:?}");
     }
 
     #[test]

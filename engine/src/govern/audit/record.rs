@@ -136,6 +136,11 @@ pub enum Happening {
         /// How many bytes.
         bytes: u64,
     },
+    /// What was recorded of runs was removed, with who started them.
+    RunsRemoved {
+        /// The runs.
+        runs: Vec<String>,
+    },
     /// Something that a later `flow` knows.
     #[serde(other)]
     Unknown,
@@ -159,6 +164,7 @@ impl Happening {
             Self::PolicyChecked { broken, .. } if broken.is_empty() => "policy met",
             Self::PolicyChecked { .. } => "policy broken",
             Self::Collected { .. } => "collected",
+            Self::RunsRemoved { .. } => "runs removed",
             Self::Unknown => "of a later flow",
         }
     }
