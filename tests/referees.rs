@@ -1,10 +1,11 @@
-//! The outside referees: `transformers`, `peft`, TRL, `rouge-score`, `huggingface_hub`, and the `openai` client judge ours.
+//! The outside referees: `transformers`, `peft`, TRL, `torch`, `bitsandbytes`, `rouge-score`, `huggingface_hub`, and the `openai` client judge ours.
 //!
 //! Every test asks a script of `tests/referees/` and holds the answer against ours; the bounds stand here and nowhere else.
 //! Without the referees' Python a test is skipped, in CI it fails.
 
 mod answers;
 mod logits;
+mod optimizers;
 mod serving;
 mod text;
 mod training;

@@ -2,7 +2,7 @@
 
 use flow_model::{
     Adapter, Lora, LoraConfig, Network, Target, device,
-    optimizer::{AdamWConfig, BelowOne},
+    optimizer::{AdamW, Algorithm, BelowOne},
     schedule::{Portion, Schedule, ScheduleConfig, Shape},
     train::{Recompute, Replay, TrainerOptions, replay},
 };
@@ -64,7 +64,7 @@ pub(crate) fn options(rate: f64, steps: usize) -> TrainerOptions {
     let beta = |value: f64| BelowOne::try_from(value).expect("below one");
     let shape = ScheduleConfig { name: Shape::Cosine, warmup: Portion::Steps(WARMUP), ..ScheduleConfig::default() };
     TrainerOptions {
-        adamw: AdamWConfig { betas: [beta(0.9), beta(0.999)], eps: 1e-8, weight_decay: 0.0 },
+        algorithm: Algorithm::AdamW(AdamW { betas: [beta(0.9), beta(0.999)], eps: 1e-8, weight_decay: 0.0 }),
         schedule: Schedule::new(&shape, rate, steps as u64),
         max_grad_norm: Some(1.0),
         micro: BATCH,

@@ -37,7 +37,7 @@ fn main() -> Result<(), StageError> {
     for recompute in [Recompute::None, Recompute::Block] {
         let optim = OptimConfig::default();
         let options = TrainerOptions {
-            adamw: optim.adamw(),
+            algorithm: optim.algorithm(),
             schedule: Schedule::new(&ScheduleConfig::default(), 2e-4, 100),
             max_grad_norm: Some(1.0),
             micro: rows,

@@ -1,6 +1,6 @@
 //! The files of a checkpoint: what must survive so that a training run goes on as if nothing had happened.
 //!
-//! A folder of three safetensors files (parameters, optimizer moments, and the numbers of every step) and one JSON file that says
+//! A folder of three safetensors files (parameters, the optimizer's memory of them, and the numbers of every step) and one JSON file that says
 //! where in the data the run is. Where the folder is kept, and whether its bytes are still those that were written, is the
 //! engine's concern. Every random draw follows from the seed and the number of the step and needs no state of its own.
 
@@ -30,7 +30,16 @@ pub struct HostTensor {
     /// Its extent along each axis.
     pub shape: Vec<usize>,
     /// Its values, last axis fastest.
-    pub values: Vec<f32>,
+    pub values: Values,
+}
+
+/// The numbers of a tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// 32-bit numbers.
+    Floats(Vec<f32>),
+    /// 8-bit codes.
+    Bytes(Vec<u8>),
 }
 
 /// What one optimizer step did.
@@ -47,7 +56,7 @@ pub struct StepRecord {
 /// The state of a run between two steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Parameters and optimizer moments by name.
+    /// Parameters and what the optimizer remembers of them, by name.
     pub tensors: BTreeMap<String, HostTensor>,
     /// One record for each step taken.
     pub history: Vec<StepRecord>,
@@ -108,7 +117,7 @@ impl Checkpoint {
         let (parameters, moments): (Vec<_>, Vec<_>) = self
             .tensors
             .iter()
-            .map(|(name, tensor)| (name.as_str(), Stored::floats(tensor)))
+            .map(|(name, tensor)| (name.as_str(), Stored::tensor(tensor)))
             .partition(|(name, _)| name.starts_with(PARAMETER));
         let history = vec![("history", Stored::history(&self.history))];
         for (name, tensors) in [(PARAMETERS, parameters), (OPTIMIZER, moments), (HISTORY, history)] {
@@ -141,7 +150,10 @@ impl Checkpoint {
             let (path, bytes) = read(name)?;
             let stored = SafeTensors::deserialize(&bytes).map_err(|error| CheckpointError::damaged(&path, &error))?;
             tensors.extend(stored.iter().map(|(name, view)| {
-                let values = view.data().as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
+                let values = match view.dtype() {
+                    Dtype::U8 => Values::Bytes(view.data().to_vec()),
+                    _ => Values::Floats(view.data().as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect()),
+                };
                 (name.to_owned(), HostTensor { shape: view.shape().to_vec(), values })
             }));
         }
@@ -164,9 +176,12 @@ struct Stored {
 }
 
 impl Stored {
-    fn floats(tensor: &HostTensor) -> Self {
-        let bytes = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { dtype: Dtype::F32, shape: tensor.shape.clone(), bytes }
+    fn tensor(tensor: &HostTensor) -> Self {
+        let (dtype, bytes) = match &tensor.values {
+            Values::Floats(values) => (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+            Values::Bytes(bytes) => (Dtype::U8, bytes.clone()),
+        };
+        Self { dtype, shape: tensor.shape.clone(), bytes }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "token counts of one step stay far below 2^53")]
@@ -197,9 +212,12 @@ mod tests {
     use super::*;
 
     fn sample() -> (Checkpoint, Cursor) {
-        let tensor = HostTensor { shape: vec![2, 3], values: vec![0.1, -2.5, f32::MIN_POSITIVE, 1e30, 0.0, 3.0] };
+        let values = Values::Floats(vec![0.1, -2.5, f32::MIN_POSITIVE, 1e30, 0.0, 3.0]);
+        let tensor = HostTensor { shape: vec![2, 3], values };
         let record = StepRecord { loss: 1.0 / 3.0, grad_norm: 0.7, supervised: 41 };
-        let tensors = ["parameter/a", "first/a", "second/a"].map(|name| (name.to_owned(), tensor.clone()));
+        let codes = HostTensor { shape: vec![2, 3], values: Values::Bytes(vec![0, 1, 127, 128, 254, 255]) };
+        let tensors = [("parameter/a", &tensor), ("first/a", &tensor), ("second/a", &codes)];
+        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.clone()));
         let cursor = Cursor { step: 3, epoch: 1, row: 4, rows: 8, seed: u64::MAX };
         (Checkpoint { tensors: BTreeMap::from(tensors), history: vec![record; 3] }, cursor)
     }

@@ -18,6 +18,7 @@ pub mod loader;
 pub mod loss;
 pub mod network;
 pub mod optimizer;
+mod ranges;
 pub mod rng;
 pub mod schedule;
 pub mod tokenize;

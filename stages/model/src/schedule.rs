@@ -5,6 +5,8 @@ use std::{f64::consts::PI, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::ranges::{BelowOne, Positive};
+
 /// The shape of the learning rate over the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -20,6 +22,10 @@ pub enum Shape {
     ConstantWithWarmup,
     /// The full rate, then at the end half a cosine down to 0: warm-up, stable, decay.
     Wsd,
+    /// A power of the remaining share of the steps, see `power`.
+    Polynomial,
+    /// Slow at first and fast at the end: the remaining share over the mean of it and 1 (Chen et al. 2022).
+    Rex,
 }
 
 impl fmt::Display for Shape {
@@ -30,6 +36,8 @@ impl fmt::Display for Shape {
             Self::Constant => "constant",
             Self::ConstantWithWarmup => "constant_with_warmup",
             Self::Wsd => "wsd",
+            Self::Polynomial => "polynomial",
+            Self::Rex => "rex",
         })
     }
 }
@@ -44,12 +52,36 @@ pub struct ScheduleConfig {
     pub warmup: Portion,
     /// How long `wsd` falls at the end: a share of all steps or a number of steps.
     pub decay: Portion,
+    /// What is left of the full rate after the last step, as a share of it.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub min_ratio: BelowOne,
+    /// The exponent of `polynomial`; 1 is a straight line.
+    #[serde(skip_serializing_if = "is_straight")]
+    pub power: Positive,
 }
 
 impl Default for ScheduleConfig {
     fn default() -> Self {
-        Self { name: Shape::default(), warmup: Portion::Percent(3.0), decay: Portion::Percent(20.0) }
+        Self {
+            name: Shape::default(),
+            warmup: Portion::Percent(3.0),
+            decay: Portion::Percent(20.0),
+            min_ratio: BelowOne::of(0.0),
+            power: STRAIGHT,
+        }
     }
+}
+
+const STRAIGHT: Positive = Positive::of(1.0);
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_nothing(ratio: &BelowOne) -> bool {
+    *ratio == BelowOne::default()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_straight(power: &Positive) -> bool {
+    *power == STRAIGHT
 }
 
 /// A part of a run.
@@ -156,6 +188,9 @@ pub struct Schedule {
     stable: u64,
     total: u64,
     fixed_warmup: bool,
+    /// The factor after the last step, of shapes that fall.
+    least: f64,
+    power: f64,
 }
 
 impl Schedule {
@@ -163,7 +198,8 @@ impl Schedule {
     pub fn new(config: &ScheduleConfig, peak: f64, total: u64) -> Self {
         let warmup = config.warmup.steps(total);
         let stable = total.saturating_sub(config.decay.steps(total)).max(warmup);
-        Self { peak, shape: config.name, warmup, stable, total, fixed_warmup: config.warmup.is_fixed() }
+        let (least, power) = (config.min_ratio.get(), config.power.get());
+        Self { peak, shape: config.name, warmup, stable, total, fixed_warmup: config.warmup.is_fixed(), least, power }
     }
 
     /// The number of first steps whose rates are the same in every longer run.
@@ -172,7 +208,7 @@ impl Schedule {
             _ if !self.fixed_warmup => 0,
             Shape::Constant | Shape::ConstantWithWarmup => u64::MAX,
             Shape::Wsd => self.stable,
-            Shape::Cosine | Shape::Linear => 0,
+            Shape::Cosine | Shape::Linear | Shape::Polynomial | Shape::Rex => 0,
         }
     }
 
@@ -185,12 +221,25 @@ impl Schedule {
         if step < self.warmup {
             return float(step) / float(self.warmup.max(1));
         }
+        if matches!(self.shape, Shape::Constant | Shape::ConstantWithWarmup) {
+            return 1.0;
+        }
+        let falling = self.falling(step);
+        // Without a floor nothing is computed, so that old rates stay the same to the bit.
+        if self.least > 0.0 { falling * (1.0 - self.least) + self.least } else { falling }
+    }
+
+    /// From 1 at the end of the warm-up to 0 after the last step.
+    fn falling(&self, step: u64) -> f64 {
         let decay = float(self.total.saturating_sub(self.warmup).max(1));
+        let left = float(self.total.saturating_sub(step)) / decay;
         match self.shape {
             Shape::Constant | Shape::ConstantWithWarmup => 1.0,
             Shape::Wsd if step < self.stable => 1.0,
             Shape::Wsd => half_cosine(float(step - self.stable) / float(self.total.saturating_sub(self.stable).max(1))),
-            Shape::Linear => float(self.total.saturating_sub(step)) / decay,
+            Shape::Linear => left,
+            Shape::Polynomial => left.powf(self.power),
+            Shape::Rex => left / (0.5 + 0.5 * left),
             Shape::Cosine => half_cosine(float(step - self.warmup) / decay),
         }
     }
@@ -236,8 +285,36 @@ mod tests {
     }
 
     #[test]
+    fn a_floor_and_a_power_equal_transformers() {
+        let with = |name, min_ratio, power| {
+            let (min_ratio, power) = (BelowOne::of(min_ratio), Positive::of(power));
+            let config = ScheduleConfig { name, warmup: Portion::Steps(2), min_ratio, power, ..ScheduleConfig::default() };
+            let schedule = Schedule::new(&config, 1.0, 6);
+            (0..=6).map(|step| schedule.rate(step)).collect::<Vec<_>>()
+        };
+        // transformers.get_polynomial_decay_schedule_with_warmup(optimizer, 2, 6, lr_end=0.25, power=2.0), lr 1.0
+        assert_eq!(with(Shape::Polynomial, 0.25, 2.0), [0.0, 0.5, 1.0, 0.671_875, 0.4375, 0.296_875, 0.25]);
+        // transformers.get_cosine_with_min_lr_schedule_with_warmup(optimizer, 2, 6, min_lr_rate=0.25), lr 1.0
+        let cosine = [0.0, 0.5, 1.0, 0.890_165_042_944_955_3, 0.625, 0.359_834_957_055_044_7, 0.25];
+        for (got, want) in with(Shape::Cosine, 0.25, 1.0).iter().zip(cosine) {
+            assert!((got - want).abs() < 1e-15, "{got} is not {want}");
+        }
+    }
+
+    #[test]
+    fn rex_falls_as_published() {
+        // (1 - z) / (1/2 + 1/2 (1 - z)) at z = 0, 1/4, 1/2, 3/4, 1: equation 2 of the paper.
+        let expected = [1.0, 0.75 / 0.875, 0.5 / 0.75, 0.25 / 0.625, 0.0];
+        for (got, want) in rates(Shape::Rex, Portion::Steps(0), 4).iter().zip(expected) {
+            assert!((got - want).abs() < 1e-15, "{got} is not {want}");
+        }
+    }
+
+    #[test]
     fn the_shared_steps_have_the_same_rates_in_every_longer_run() {
-        for name in [Shape::Cosine, Shape::Linear, Shape::Constant, Shape::ConstantWithWarmup, Shape::Wsd] {
+        for name in
+            [Shape::Cosine, Shape::Linear, Shape::Polynomial, Shape::Rex, Shape::Constant, Shape::ConstantWithWarmup, Shape::Wsd]
+        {
             for warmup in [Portion::Steps(3), Portion::Percent(10.0), Portion::Percent(0.0)] {
                 let config = ScheduleConfig { name, warmup, ..ScheduleConfig::default() };
                 for (short, long) in [(20, 30), (20, 21), (7, 50)] {

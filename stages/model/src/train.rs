@@ -4,9 +4,11 @@
 
 mod config;
 mod horizon;
+mod optim;
 mod order;
 mod replay;
 mod report;
+mod state;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -24,14 +26,15 @@ use flow_rows::{TokenRow, TokensReader};
 
 pub use self::{
     config::{
-        BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Method, MethodConfig, OptimConfig, Positive,
-        Resume, SftConfig, Targets,
+        BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Method, MethodConfig, Resume, SftConfig, Targets,
     },
+    optim::{OptimConfig, OptimizerName},
     order::Order,
     replay::{Replay, Replayed, replay},
     step::{Pass, Recompute, backward, losses},
     trainer::{TrainError, Trainer, TrainerOptions, mean_loss},
 };
+pub use crate::ranges::Positive;
 use crate::{
     Adapter, Network, Opened, base, chat_defaults,
     checkpoint::{Checkpoint, CheckpointError, Cursor},
@@ -138,7 +141,7 @@ impl Run {
 
     fn options(&self, config: &SftConfig) -> TrainerOptions {
         TrainerOptions {
-            adamw: config.optim.adamw(),
+            algorithm: config.optim.algorithm(),
             schedule: self.schedule,
             max_grad_norm: config.optim.max_grad_norm.map(Positive::get),
             micro: self.micro,

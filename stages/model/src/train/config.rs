@@ -9,11 +9,10 @@ use std::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::step::Recompute;
+use super::{OptimConfig, step::Recompute};
 use crate::{
     LoraConfig, Target,
-    optimizer::{AdamWConfig, BelowOne},
-    schedule::ScheduleConfig,
+    ranges::{BelowOne, Positive},
 };
 
 /// Teach a language model from examples by LoRA: the base stays frozen, a small adapter learns.
@@ -72,7 +71,7 @@ impl Default for MethodConfig {
         Self {
             r#type: Method::Lora,
             rank: count(16),
-            alpha: Positive(32.0),
+            alpha: Positive::of(32.0),
             dropout: BelowOne::default(),
             targets: Targets::AllLinear,
         }
@@ -167,44 +166,6 @@ pub enum Method {
     Lora,
 }
 
-/// The optimizer, AdamW.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct OptimConfig {
-    /// The full learning rate.
-    pub lr: Positive,
-    /// Decay rates of the running means of the gradient and of its square.
-    pub betas: [BelowOne; 2],
-    /// Added to the root of the second mean.
-    pub eps: Positive,
-    /// Decoupled decay of the weights, times the learning rate.
-    pub weight_decay: BelowOne,
-    /// Longest gradient, over all parameters together; `null` switches clipping off.
-    pub max_grad_norm: Option<Positive>,
-    /// How the learning rate moves.
-    pub schedule: ScheduleConfig,
-}
-
-impl Default for OptimConfig {
-    fn default() -> Self {
-        Self {
-            lr: Positive(2e-4),
-            betas: [BelowOne::of(0.9), BelowOne::of(0.999)],
-            eps: Positive(1e-8),
-            weight_decay: BelowOne::default(),
-            max_grad_norm: Some(Positive(1.0)),
-            schedule: ScheduleConfig::default(),
-        }
-    }
-}
-
-impl OptimConfig {
-    /// The constants of the update rule.
-    pub fn adamw(&self) -> AdamWConfig {
-        AdamWConfig { betas: self.betas, eps: self.eps.get(), weight_decay: self.weight_decay.into() }
-    }
-}
-
 /// Rows per step.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -290,42 +251,6 @@ pub struct EvalConfig {
 impl Default for EvalConfig {
     fn default() -> Self {
         Self { max_examples: Some(count(500)), seed: 0 }
-    }
-}
-
-/// A number above 0.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Positive(f64);
-
-impl Positive {
-    /// The plain number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl TryFrom<f64> for Positive {
-    type Error = String;
-
-    fn try_from(value: f64) -> Result<Self, Self::Error> {
-        if value > 0.0 && value.is_finite() { Ok(Self(value)) } else { Err(format!("expected a number above 0, got {value}")) }
-    }
-}
-
-impl From<Positive> for f64 {
-    fn from(positive: Positive) -> Self {
-        positive.0
-    }
-}
-
-impl JsonSchema for Positive {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Positive".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "number", "exclusiveMinimum": 0.0})
     }
 }
 

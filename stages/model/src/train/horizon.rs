@@ -30,7 +30,7 @@ fn reuse(config: &SftConfig) -> Reuse {
     match (config.checkpoint.resume, schedule.name) {
         (Resume::Prefix, _) => Reuse::Any,
         (Resume::Never, _) => apart("`checkpoint.resume` is `never`".to_owned(), "set it to `auto`"),
-        (Resume::Auto, Shape::Cosine | Shape::Linear) => apart(
+        (Resume::Auto, Shape::Cosine | Shape::Linear | Shape::Polynomial | Shape::Rex) => apart(
             format!("under the {} schedule the learning rate depends on the number of steps", schedule.name),
             "set `optim.schedule.name: constant_with_warmup` or `wsd`, or `checkpoint.resume: prefix` to go on all the same",
         ),
@@ -63,7 +63,7 @@ mod tests {
             assert_eq!(reused(name, &json!(5), "auto"), Reuse::Shared);
             assert!(matches!(reused(name, &json!("3%"), "auto"), Reuse::Apart { because, .. } if because.contains("3%")));
         }
-        for name in ["cosine", "linear"] {
+        for name in ["cosine", "linear", "polynomial", "rex"] {
             assert!(matches!(reused(name, &json!(5), "auto"), Reuse::Apart { because, .. } if because.contains(name)));
             assert_eq!(reused(name, &json!(5), "prefix"), Reuse::Any);
         }

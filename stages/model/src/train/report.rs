@@ -60,7 +60,6 @@ fn settings(config: &SftConfig, run: &Run) -> Table {
     let (method, optim) = (&config.method, &config.optim);
     let targets: Vec<&str> = method.lora().targets.into_iter().map(crate::Target::name).collect();
     let clip = optim.max_grad_norm.map_or("off".to_owned(), |norm| norm.get().to_string());
-    let [beta1, beta2] = optim.betas.map(f64::from);
     let mut table = Table::new("Settings", ["setting", "value"]);
     table.row(["base".to_owned(), config.base.clone()]);
     table.row([
@@ -68,10 +67,7 @@ fn settings(config: &SftConfig, run: &Run) -> Table {
         format!("rank {}, alpha {}, dropout {}", method.rank, method.alpha.get(), method.dropout.get()),
     ]);
     table.row(["adapted matrices".to_owned(), targets.join(", ")]);
-    table.row([
-        "AdamW".to_owned(),
-        format!("betas {beta1}, {beta2}, eps {}, decay {}", optim.eps.get(), optim.weight_decay.get()),
-    ]);
+    table.row(["optimizer".to_owned(), format!("{}: {}", optim.name, optim.constants())]);
     table.row(["learning rate".to_owned(), optim.lr.get().to_string()]);
     table.row(["schedule".to_owned(), schedule(&optim.schedule)]);
     table.row(["longest gradient".to_owned(), clip]);
@@ -83,7 +79,10 @@ fn settings(config: &SftConfig, run: &Run) -> Table {
 
 fn schedule(schedule: &ScheduleConfig) -> String {
     let decay = if schedule.name == Shape::Wsd { format!(", decay {}", schedule.decay) } else { String::new() };
-    format!("{}, warm-up {}{decay}", schedule.name, schedule.warmup)
+    let power = if schedule.name == Shape::Polynomial { format!(", power {}", schedule.power.get()) } else { String::new() };
+    let least = schedule.min_ratio.get();
+    let floor = if least > 0.0 { format!(", down to {least} of the rate") } else { String::new() };
+    format!("{}, warm-up {}{decay}{power}{floor}", schedule.name, schedule.warmup)
 }
 
 fn curve(title: &str, y: &str, points: Vec<(f64, f64)>) -> Plot {

@@ -6,12 +6,12 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use flow_rows::TokenRow;
 use flow_text::encode::IGNORED;
 
-use super::{Recompute, TrainError, Trainer, TrainerOptions, mean_loss};
+use super::{OptimConfig, Recompute, TrainError, Trainer, TrainerOptions, mean_loss};
 use crate::{
     Adapter, LoraConfig, ModelConfig, Network, Padding, Target,
     batch::supervised,
     checkpoint::{Checkpoint, Cursor},
-    optimizer::{AdamWConfig, BelowOne},
+    optimizer::{AdamW, Algorithm, BelowOne},
     rng::Rng,
     schedule::{Portion, Schedule, ScheduleConfig, Shape},
     weights::config::tests::tiny,
@@ -59,7 +59,7 @@ fn adapter(dropout: f64) -> Adapter {
 fn options(micro: usize, rate: f64, steps: u64) -> TrainerOptions {
     let shape = ScheduleConfig { name: Shape::Cosine, warmup: Portion::Steps(2), ..ScheduleConfig::default() };
     TrainerOptions {
-        adamw: AdamWConfig { betas: [BelowOne::of(0.9), BelowOne::of(0.999)], eps: 1e-8, weight_decay: 0.01 },
+        algorithm: Algorithm::AdamW(AdamW { betas: [BelowOne::of(0.9), BelowOne::of(0.999)], eps: 1e-8, weight_decay: 0.01 }),
         schedule: Schedule::new(&shape, rate, steps),
         max_grad_norm: Some(1.0),
         micro,
@@ -142,9 +142,26 @@ fn recomputed_activations_give_the_same_bits() {
 
 #[test]
 fn a_run_stopped_at_any_step_ends_with_the_same_bits() {
-    let (network, rows) = (network(), Rows::random(12, 4));
+    stops(&network(), &adapter(0.1), options(2, 1e-2, 4));
+}
+
+#[test]
+fn every_rule_goes_on_to_the_same_bits() {
+    // Wide enough for 8-bit moments.
+    let wide = ModelConfig { hidden_size: 128, head_dim: 32, ..tiny() };
+    let network = Network::random(&wide, 7, &Device::flex()).unwrap();
+    let fresh = Adapter::init(LoraConfig { rank: 32, ..lora(0.1) }, &wide, 1, &Device::flex());
+    for name in ["adamw8bit", "sgd", "lion", "adafactor", "muon"] {
+        let config: OptimConfig = serde_json::from_value(serde_json::json!({"name": name})).unwrap();
+        stops(&network, &fresh, TrainerOptions { algorithm: config.algorithm(), ..options(2, 1e-2, 4) });
+    }
+}
+
+/// Stops a run after each of its steps, goes on from the checkpoint, and compares all with the run that never stopped.
+fn stops(network: &Network, fresh: &Adapter, options: TrainerOptions) {
+    let rows = Rows::random(12, 4);
     let batches: Vec<Vec<TokenRow<'_>>> = rows.get().chunks(3).map(<[_]>::to_vec).collect();
-    let start = || Trainer::new(&network, &adapter(0.1), options(2, 1e-2, 4));
+    let start = || Trainer::new(network, fresh, options);
     let mut straight = start();
     for batch in &batches {
         straight.step(batch).unwrap();

@@ -2,15 +2,18 @@
 
 use std::{collections::BTreeMap, convert::Infallible, panic::resume_unwind, thread};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use flow_rows::TokenRow;
 
-use super::step::{self, Pass, Recompute};
+use super::{
+    state,
+    step::{self, Pass, Recompute},
+};
 use crate::{
     Adapter, Dropout, Network,
     batch::{self, Batch},
     checkpoint::{Checkpoint, HostTensor, PARAMETER, StepRecord},
-    optimizer::{AdamW, AdamWConfig, Gradients, Moments, Update, clip_factor},
+    optimizer::{Algorithm, Gradients, Layout, Optimizer, Slots, Update, clip_factor},
     rng::Rng,
     schedule::Schedule,
 };
@@ -22,7 +25,7 @@ const LANES: usize = 2;
 #[derive(Clone, Copy, Debug)]
 pub struct TrainerOptions {
     /// The update rule.
-    pub adamw: AdamWConfig,
+    pub algorithm: Algorithm,
     /// The learning rate by step.
     pub schedule: Schedule,
     /// Longest gradient; `None` switches clipping off.
@@ -67,7 +70,7 @@ pub enum TrainError {
 pub struct Trainer<'a> {
     network: &'a Network,
     adapter: Adapter,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     options: TrainerOptions,
     history: Vec<StepRecord>,
 }
@@ -75,7 +78,7 @@ pub struct Trainer<'a> {
 impl<'a> Trainer<'a> {
     /// Starts at step 0 from an adapter.
     pub fn new(network: &'a Network, adapter: &Adapter, options: TrainerOptions) -> Self {
-        let optimizer = AdamW::new(options.adamw);
+        let optimizer = Optimizer::new(options.algorithm);
         Self { network, adapter: adapter.detached(), optimizer, options, history: Vec::new() }
     }
 
@@ -184,32 +187,36 @@ impl<'a> Trainer<'a> {
     pub fn checkpoint(&self) -> Checkpoint {
         let mut tensors: BTreeMap<String, HostTensor> = BTreeMap::new();
         for (name, parameter) in self.adapter.parameters() {
-            tensors.insert(parameter_key(&name), to_host(parameter));
+            tensors.insert(parameter_key(&name), state::host_floats(parameter));
         }
-        for (name, moments) in self.optimizer.moments() {
-            let [first, second] = moment_keys(name);
-            tensors.insert(first, to_host(&moments.first));
-            tensors.insert(second, to_host(&moments.second));
+        for (name, slots) in self.optimizer.slots() {
+            tensors.extend(slots.iter().flat_map(|(slot, held)| state::to_host(&format!("{slot}/{name}"), held)));
         }
         Checkpoint { tensors, history: self.history.clone() }
     }
 
+    /// What the optimizer remembered of a parameter; none when it had not moved it yet.
+    fn slots(&self, checkpoint: &Checkpoint, name: &str, parameter: &Tensor<2>) -> Result<Option<Slots>, TrainError> {
+        let layout = self.options.algorithm.layout(parameter.dims());
+        let key = |slot: &str| format!("{slot}/{name}");
+        if !layout.iter().any(|slot| state::is_there(checkpoint, &key(slot.name))) {
+            return Ok(None);
+        }
+        let device = parameter.device();
+        let take = |slot: &Layout| Ok((slot.name, state::to_device(checkpoint, (&key(slot.name), slot), &device)?));
+        layout.iter().map(take).collect::<Result<Slots, _>>().map(Some)
+    }
+
     /// Goes on from a checkpoint of the same run.
     pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), TrainError> {
-        let device = self.network.device();
-        let take = |name: String, like: &Tensor<2>| match checkpoint.tensors.get(&name) {
-            Some(stored) if stored.shape == like.dims() => Ok(to_device(stored, like.dims(), &device)),
-            _ => Err(TrainError::Foreign { name }),
-        };
         let mut restored = BTreeMap::new();
-        let mut optimizer = AdamW::new(self.options.adamw);
+        let mut optimizer = Optimizer::new(self.options.algorithm);
         for (name, parameter) in self.adapter.parameters() {
-            let [first, second] = moment_keys(&name);
-            if checkpoint.tensors.contains_key(&first) {
-                let moments = Moments { first: take(first, parameter)?, second: take(second, parameter)? };
-                optimizer.restore(name.clone(), moments);
+            if let Some(slots) = self.slots(&checkpoint, &name, parameter)? {
+                optimizer.restore(name.clone(), slots);
             }
-            restored.insert(name.clone(), take(parameter_key(&name), parameter)?);
+            let stored = state::floats(&checkpoint, &parameter_key(&name), parameter.dims(), &parameter.device())?;
+            restored.insert(name, stored);
         }
         self.adapter = self.adapter.map(|name, parameter| restored.remove(name).unwrap_or(parameter));
         self.optimizer = optimizer;
@@ -244,18 +251,6 @@ pub(super) fn mean_loss_watched<E>(
 
 fn parameter_key(name: &str) -> String {
     format!("{PARAMETER}{name}")
-}
-
-fn moment_keys(name: &str) -> [String; 2] {
-    [format!("first/{name}"), format!("second/{name}")]
-}
-
-fn to_host(tensor: &Tensor<2>) -> HostTensor {
-    HostTensor { shape: tensor.dims().to_vec(), values: tensor.to_data().iter::<f32>().collect() }
-}
-
-fn to_device(stored: &HostTensor, shape: [usize; 2], device: &Device) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(stored.values.clone(), shape), device)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "token counts stay far below 2^52")]
