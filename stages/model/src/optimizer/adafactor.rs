@@ -38,7 +38,8 @@ impl Rule for Adafactor {
         slots.insert(ROWS, Slot::Floats(rows));
         slots.insert(COLUMNS, Slot::Floats(columns));
 
-        let length: f32 = direction.clone().square().mean().sqrt().into_scalar();
+        // By rows first: one long chain of 32-bit sums would lose digits.
+        let length: f32 = direction.clone().square().mean_dim(1).mean().sqrt().into_scalar();
         let shorter = (f64::from(length) / LONGEST).max(1.0);
         decayed(parameter, update.rate, self.weight_decay) - direction.mul_scalar(update.rate / shorter)
     }

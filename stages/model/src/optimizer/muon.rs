@@ -62,7 +62,7 @@ fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
     let [rows, columns] = matrix.dims();
     // The smaller square is the cheaper one.
     let mut matrix = if rows > columns { matrix.transpose() } else { matrix };
-    let norm: f32 = matrix.clone().square().sum().sqrt().into_scalar();
+    let norm: f32 = matrix.clone().square().sum_dim(1).sum().sqrt().into_scalar();
     matrix = matrix.div_scalar(f64::from(norm).max(LEAST));
     let [a, b, c] = QUINTIC;
     for _ in 0..ITERATIONS {
