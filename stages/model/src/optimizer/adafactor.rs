@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use super::rule::{Layout, Rule, Slot, Slots, Update, decayed, take_floats};
+use super::rule::{Layout, Rule, Slot, Slots, Update, take_floats};
 
 const ROWS: &str = "rows";
 const COLUMNS: &str = "columns";
@@ -41,7 +41,9 @@ impl Rule for Adafactor {
         // By rows first: one long chain of 32-bit sums would lose digits.
         let length: f32 = direction.clone().square().mean_dim(1).mean().sqrt().into_scalar();
         let shorter = (f64::from(length) / LONGEST).max(1.0);
-        decayed(parameter, update.rate, self.weight_decay) - direction.mul_scalar(update.rate / shorter)
+        // Subtracted, not multiplied by 1 - decay: in 32 bits that factor is off by as much as a step decays.
+        let decay = parameter.clone().mul_scalar(update.rate * self.weight_decay);
+        parameter - decay - direction.mul_scalar(update.rate / shorter)
     }
 }
 
