@@ -39,13 +39,20 @@ class Stage:
 
 
 def layered(count: int, files: int, seed: int, words: int) -> list[Stage]:
-    """Stages that read up to three of the fifty before them; every tenth begins anew. `files` are spread evenly."""
+    """Stages that read up to three of the fifty before them; every tenth begins anew. `files` are spread evenly.
+
+    After `words` stages the graph repeats, reading nothing from before, so that without files no more than these are distinct.
+    """
     draw = random.Random(seed)
+    reach = []
+    for place in range(min(count, words)):
+        before = range(max(0, place - 50), place)
+        reads = sorted(draw.sample(before, min(len(before), draw.randint(1, 3)))) if place % 10 else []
+        reach.append([place - read for read in reads])
     stages = []
     for number in range(count):
-        before = range(max(0, number - 50), number)
-        reads = sorted(draw.sample(before, min(len(before), draw.randint(1, 3)))) if number % 10 else []
-        stages.append(Stage(reads=reads, word=str(number % words)))
+        place = number % words
+        stages.append(Stage(reads=[number - back for back in reach[place]], word=str(place)))
     for number in range(files):
         stages[number % count].files.append(f"{number // count}.txt")
     return stages
@@ -92,11 +99,12 @@ def flow(stages: list[Stage], root: Path) -> None:
         out.write("flow: 1\nname: bench\nstages:\n")
         for number, stage in enumerate(stages):
             code = ["step.sh"] + ([f"data/{number}"] if stage.files else [])
-            inputs = [f'"${{in.i{read}}}"' for read in stage.reads]
+            # Named by position: the name of a port is part of what a stage is.
+            inputs = [f'"${{in.i{port}}}"' for port in range(len(stage.reads))]
             words = ["sh", "step.sh", '"${out.o}"', f'"{stage.word}"', *inputs, *own(number, stage)]
             out.write(f"  s{number}:\n    uses: cmd@1\n")
             if stage.reads:
-                bound = ", ".join(f"i{read}: s{read}.o" for read in stage.reads)
+                bound = ", ".join(f"i{port}: s{read}.o" for port, read in enumerate(stage.reads))
                 out.write(f"    in: {{{bound}}}\n")
             out.write(f"    code: [{', '.join(code)}]\n    run: [{', '.join(words)}]\n    out: {{o: {{path: o}}}}\n")
 
