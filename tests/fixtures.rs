@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use flow_model::{Checkpoint, ModelConfig, weights::save_folder};
+use flow_model::{Checkpoint, Family, ModelConfig, weights::save_folder};
 use flow_text::tokenizer::{ChatTokenizer, TokenizerParts};
 
 use crate::support::{TestProject, repository};
@@ -92,17 +92,10 @@ pub(crate) fn desk() -> TestProject {
 pub(crate) fn tiny_llama(folder: &Path, seed: u64) {
     let config = ModelConfig {
         vocab_size: SPECIAL.len() + 256,
-        hidden_size: 32,
         intermediate_size: 64,
-        layers: 2,
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 8,
         context: 2048,
-        norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
         tied_head: true,
+        ..ModelConfig::tiny(Family::Llama)
     };
     save_folder(&Checkpoint::random(&config, seed), folder).expect("writes the weights");
     tokenizer().save(folder).expect("writes the tokenizer");

@@ -55,7 +55,7 @@ pub(crate) fn ticket_rows() -> Vec<Row> {
 
 /// An adapter over every projection, as training starts with.
 pub(crate) fn fresh_adapter(network: &Network) -> Adapter {
-    let config = LoraConfig { rank: 8, alpha: 16.0, dropout: 0.0, targets: Target::ALL.into() };
+    let config = LoraConfig { rank: 8, alpha: 16.0, dropout: 0.0, targets: Target::LLAMA.into() };
     Adapter::init(config, network.config(), 7, &network.device())
 }
 
@@ -75,9 +75,11 @@ pub(crate) fn options(rate: f64, steps: usize) -> TrainerOptions {
 
 /// What TRL says about one step.
 #[derive(Deserialize)]
-struct Step {
-    loss: f64,
-    grad_norm: f64,
+pub(crate) struct Step {
+    /// Its loss.
+    pub(crate) loss: f64,
+    /// Its gradient norm before clipping.
+    pub(crate) grad_norm: f64,
 }
 
 #[test]
@@ -117,7 +119,7 @@ fn twelve_steps_agree_with_trl() {
 }
 
 /// The length of the difference of all `B·A`, as a share of the second adapter's length.
-fn product_difference(ours: &Adapter, theirs: &Adapter) -> f64 {
+pub(crate) fn product_difference(ours: &Adapter, theirs: &Adapter) -> f64 {
     let (mut apart, mut length) = (0.0, 0.0);
     for (our, their) in ours.layers().iter().zip(theirs.layers()) {
         assert!(our.pairs().keys().eq(their.pairs().keys()));

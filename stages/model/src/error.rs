@@ -8,6 +8,8 @@ use std::{
 use flow_engine::StageError;
 use flow_text::generate::GenerateError;
 
+use crate::weights::Family;
+
 /// A model, an adapter, or a device that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -49,6 +51,14 @@ pub enum ModelError {
         /// The file that names it.
         path: PathBuf,
         /// What it names.
+        found: String,
+    },
+    /// A network this crate does not read from GGUF files.
+    #[error("cannot run {found:?} of {}", path.display())]
+    GgufArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// The architecture that its metadata names.
         found: String,
     },
     /// Weights are missing.
@@ -107,7 +117,10 @@ impl ModelError {
     pub fn help(&self) -> Option<String> {
         let text = match self {
             Self::Pickle { .. } => "use the repository's .safetensors files, or convert the checkpoint with `save_pretrained`",
-            Self::Architecture { .. } => "models of the Llama family run: model_type \"llama\" or \"mistral\"",
+            Self::Architecture { .. } => return Some(format!("these model types run: {}", Family::names())),
+            Self::GgufArchitecture { .. } => {
+                return Some(format!("GGUF files of \"llama\" run; folders with safetensors of {}", Family::names()));
+            }
             Self::MissingTensor { .. } | Self::ExtraTensor { .. } | Self::Shape { .. } => {
                 "the weights and config.json must come from the same model"
             }

@@ -4,9 +4,12 @@
 //! who waits enters. No row's arithmetic depends on its neighbours (see `kernel`), so an answer does not depend on the batch
 //! it was written in. It runs on the processor, on the weights as they are stored.
 
+mod activation;
 mod attention;
+mod block;
 mod engine;
 mod kernel;
+mod norm;
 mod projection;
 mod sample;
 mod sequence;

@@ -29,7 +29,7 @@ pub use adapter::{Adapter, LayerAdapter, Lora, LoraConfig, Target};
 pub use error::ModelError;
 pub use loader::{Loader, Opened, open};
 pub use network::{Context, Dropout, Network, Padding};
-pub use weights::{Checkpoint, ModelConfig};
+pub use weights::{Checkpoint, Family, ModelConfig, Wiring};
 
 /// Adds the stages of this crate.
 #[must_use]

@@ -1,4 +1,4 @@
-//! The differentiable network: a Llama language model over burn tensors, for training and scoring.
+//! The differentiable network: a causal language model over burn tensors, for training and scoring.
 //!
 //! The base is frozen: plain tensors that no optimizer sees. A `LoRA` adapter is an argument of the forward pass, so that
 //! one base serves every arm of an evaluation, and a graph exists only where adapter tensors or inputs are tracked. Blocks are
@@ -8,11 +8,16 @@
 //! Weights lie as `[in, out]`, the layout the forward product wants; the backward product reads them through a transposed
 //! view, where the back end packs panels anyway.
 
+mod attention;
 mod context;
 mod layer;
+mod mlp;
+mod norm;
 mod ops;
+mod projection;
 mod random;
 mod rope;
+mod weight;
 
 use std::path::Path;
 
@@ -20,8 +25,11 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 pub use context::{Context, Dropout, Padding};
 pub use layer::Layer;
+use norm::Norm;
 pub(crate) use ops::linear;
 pub use rope::rope_tables;
+use weight::Change;
+pub use weight::Weight;
 
 use crate::{Adapter, Checkpoint, LayerAdapter, ModelConfig, ModelError, weights::names};
 
@@ -32,7 +40,7 @@ pub struct Network {
     /// `[vocabulary, hidden]`.
     embedding: Tensor<2>,
     layers: Vec<Layer>,
-    norm: Tensor<1>,
+    norm: Norm,
     /// `[vocabulary, hidden]` when the head is its own table.
     head: Option<Tensor<2>>,
 }
@@ -49,7 +57,8 @@ impl Network {
         let table = |name: &str| matrix(checkpoint, name, device);
         let head = if config.tied_head { None } else { Some(table(names::HEAD)?) };
         let layers = (0..config.layers).map(|index| Layer::load(checkpoint, index, device)).collect::<Result<_, _>>()?;
-        Ok(Self { embedding: table(names::EMBEDDING)?, layers, norm: vector(checkpoint, names::NORM, device)?, head, config })
+        let norm = Norm::load(checkpoint, config.family.final_norm().to_owned(), device)?;
+        Ok(Self { embedding: table(config.family.embedding())?, layers, norm, head, config })
     }
 
     /// The network's shape.
@@ -75,7 +84,7 @@ impl Network {
 
     /// The norm between the last block and the head.
     pub fn final_norm(&self, hidden: Tensor<3>) -> Tensor<3> {
-        ops::rms_norm(hidden, &self.norm, self.config.norm_eps)
+        self.norm.forward(hidden)
     }
 
     /// The head's weight, `[vocabulary, hidden]`; logits are hidden states times its transpose.

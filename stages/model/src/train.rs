@@ -74,6 +74,10 @@ impl Stage for Sft {
 
     fn run(config: &SftConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         let opened = crate::open(&base::locate(cx, &config.base)?)?;
+        let lora = config.method.lora(opened.checkpoint.config().family).map_err(|reason| {
+            StageError::input(format!("method.targets does not fit {}: {reason}", config.base))
+                .help("write `targets: all_linear`")
+        })?;
         let network = Network::from_checkpoint(&opened.checkpoint, &device::open(&config.device)?)?;
         let train = open_tokens(cx.input("train")?, &opened)?;
         let validation = cx.input_optional("validation").map(|path| open_tokens(path, &opened)).transpose()?;
@@ -82,7 +86,7 @@ impl Stage for Sft {
         }
 
         let run = Run::new(config, cx, train.len());
-        let fresh = Adapter::init(config.method.lora(), network.config(), cx.seed().0, &network.device());
+        let fresh = Adapter::init(lora, network.config(), cx.seed().0, &network.device());
         let mut trainer = Trainer::new(&network, &fresh, run.options(config));
         run.train(&mut trainer, &train, cx)?;
 

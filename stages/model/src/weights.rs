@@ -19,7 +19,7 @@ use std::{
 
 use memmap2::Mmap;
 
-pub use config::{Llama3Scaling, ModelConfig};
+pub use config::{Family, Llama3Scaling, ModelConfig, RopeScaling, Wiring, YarnScaling};
 pub(crate) use folder::read_file;
 pub use format::Format;
 pub use save::save_folder;
@@ -89,7 +89,7 @@ impl Checkpoint {
 
     /// The head's tensor: its own, or the embedding's when they are tied.
     pub fn head(&self) -> Result<&Stored, ModelError> {
-        self.tensor(if self.config.tied_head { names::EMBEDDING } else { names::HEAD })
+        self.tensor(if self.config.tied_head { self.config.family.embedding() } else { names::HEAD })
     }
 
     /// Fails on the first missing, misshapen, or unknown tensor.
@@ -98,7 +98,7 @@ impl Checkpoint {
         let tied = self.config.tied_head;
         self.tensors.retain(|name, _| !(name.ends_with("rotary_emb.inv_freq") || tied && name == names::HEAD));
         let mut known = BTreeSet::new();
-        for (name, expected) in names::all(&self.config) {
+        for names::Spec { name, shape: expected, .. } in names::all(&self.config) {
             let found = self.tensor(&name)?.shape();
             if found != expected {
                 let (found, expected) = (found.to_vec(), expected.to_vec());

@@ -2,24 +2,24 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use flow_model::{
-    Adapter, Checkpoint, Context, Dropout, LoraConfig, ModelConfig, Network, Padding, Target, generator, weights::save_folder,
+    Adapter, Checkpoint, Context, Dropout, Family, LoraConfig, ModelConfig, Network, Padding, Wiring, generator,
+    weights::save_folder,
 };
 
 fn config() -> ModelConfig {
-    ModelConfig {
-        vocab_size: 97,
-        hidden_size: 32,
-        intermediate_size: 48,
-        layers: 3,
-        heads: 4,
-        kv_heads: 2,
-        head_dim: 8,
-        context: 64,
-        norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
-        tied_head: false,
-    }
+    ModelConfig { layers: 3, ..ModelConfig::tiny(Family::Llama) }
+}
+
+/// One network of every kind that runs.
+fn every() -> Vec<ModelConfig> {
+    let falcon = ModelConfig::tiny(Family::Falcon);
+    let mut found: Vec<ModelConfig> = Family::ALL.map(ModelConfig::tiny).into();
+    found.extend([
+        ModelConfig { window: Some(5), ..ModelConfig::tiny(Family::Mistral) },
+        ModelConfig { wiring: Wiring::Parallel, kv_heads: 1, tied_head: true, ..falcon.clone() },
+        ModelConfig { wiring: Wiring::Sequential, biases: Family::Falcon.projections().iter().copied().collect(), ..falcon },
+    ]);
+    found
 }
 
 fn network(checkpoint: &Checkpoint) -> Network {
@@ -44,14 +44,14 @@ fn furthest(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).fold(0.0, |largest, (a, b)| largest.max((a - b).abs()))
 }
 
-fn lora(dropout: f64) -> LoraConfig {
-    LoraConfig { rank: 4, alpha: 8.0, dropout, targets: Target::ALL.into() }
+fn lora(model: &ModelConfig) -> LoraConfig {
+    LoraConfig { rank: 4, alpha: 8.0, dropout: 0.0, targets: model.family.projections().iter().copied().collect() }
 }
 
 /// An adapter that does something: both matrices are random.
-fn adapter() -> Adapter {
+fn adapter(model: &ModelConfig) -> Adapter {
     let mut rng = flow_model::rng::Rng::new(9);
-    Adapter::init(lora(0.0), &config(), 9, &Device::flex()).map(|_, matrix| {
+    Adapter::init(lora(model), model, 9, &Device::flex()).map(|_, matrix| {
         let [rows, columns] = matrix.dims();
         let data: Vec<f32> = (0..rows * columns).map(|_| rng.symmetric(0.3)).collect();
         Tensor::from_data(TensorData::new(data, [rows, columns]), &Device::flex())
@@ -60,24 +60,39 @@ fn adapter() -> Adapter {
 
 #[test]
 fn the_decoder_and_the_network_agree() {
-    let checkpoint = Checkpoint::random(&config(), 1);
-    let tokens = row(40);
-    let whole = logits(&network(&checkpoint), &tokens, None);
-    let stepwise = generator::logits(&checkpoint, None, &tokens).expect("valid");
-    assert!(furthest(&whole, &stepwise) < 1e-5, "{}", furthest(&whole, &stepwise));
+    for config in every() {
+        let checkpoint = Checkpoint::random(&config, 1);
+        let tokens = row(40);
+        let whole = logits(&network(&checkpoint), &tokens, None);
+        let stepwise = generator::logits(&checkpoint, None, &tokens).expect("valid");
+        assert!(furthest(&whole, &stepwise) < 1e-5, "{config:?}: {}", furthest(&whole, &stepwise));
+    }
 }
 
 #[test]
 fn the_decoder_and_the_network_agree_under_an_adapter() {
-    let (checkpoint, folder) = (Checkpoint::random(&config(), 2), tempfile::tempdir().expect("a temporary folder"));
-    adapter().save(folder.path(), "base").expect("saved");
-    let loaded = Adapter::load(folder.path(), &config(), &Device::flex()).expect("valid");
-    let tokens = row(20);
-    let network = network(&checkpoint);
-    let whole = logits(&network, &tokens, Some(&loaded));
-    let stepwise = generator::logits(&checkpoint, Some(folder.path()), &tokens).expect("valid");
-    assert!(furthest(&whole, &stepwise) < 2e-5, "{}", furthest(&whole, &stepwise));
-    assert!(furthest(&whole, &logits(&network, &tokens, None)) > 0.1, "the adapter does something");
+    for config in every() {
+        let (checkpoint, folder) = (Checkpoint::random(&config, 2), tempfile::tempdir().expect("a temporary folder"));
+        adapter(&config).save(folder.path(), "base").expect("saved");
+        let loaded = Adapter::load(folder.path(), &config, &Device::flex()).expect("valid");
+        let tokens = row(20);
+        let network = network(&checkpoint);
+        let whole = logits(&network, &tokens, Some(&loaded));
+        let stepwise = generator::logits(&checkpoint, Some(folder.path()), &tokens).expect("valid");
+        assert!(furthest(&whole, &stepwise) < 2e-5, "{config:?}: {}", furthest(&whole, &stepwise));
+        assert!(furthest(&whole, &logits(&network, &tokens, None)) > 0.1, "{config:?}: the adapter does something");
+    }
+}
+
+#[test]
+fn a_window_hides_what_lies_before_it() {
+    let with = |window| {
+        let config = ModelConfig { layers: 1, window, ..ModelConfig::tiny(Family::Mistral) };
+        logits(&network(&Checkpoint::random(&config, 3)), &row(12), None)
+    };
+    let (all, some) = (with(None), with(Some(5)));
+    assert!(furthest(&all[..5 * 97], &some[..5 * 97]) < 1e-6, "five tokens see each other");
+    assert!(furthest(&all[5 * 97..6 * 97], &some[5 * 97..6 * 97]) > 1e-3, "the sixth does not see the first");
 }
 
 #[test]
@@ -89,18 +104,19 @@ fn a_tied_head_is_the_embedding() {
 
 #[test]
 fn padding_changes_no_real_token() {
-    let network = network(&Checkpoint::random(&config(), 4));
     let rows = [row(5), row(17), row(11)];
     let slices: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-    let adapter = adapter();
-    for padding in [Padding::Right, Padding::Left] {
-        let (ids, cx) = network.batch(&slices, padding);
-        let together = network.logits(ids, &cx, Some(&adapter));
-        for (index, row) in rows.iter().enumerate() {
-            let start = padding.start(row.len(), 17);
-            let own = together.clone().narrow(0, index, 1).narrow(1, start, row.len());
-            let alone = logits(&network, row, Some(&adapter));
-            assert!(furthest(&values(own), &alone) < 5e-6, "{padding:?} {}", row.len());
+    for config in every() {
+        let (network, adapter) = (network(&Checkpoint::random(&config, 4)), adapter(&config));
+        for padding in [Padding::Right, Padding::Left] {
+            let (ids, cx) = network.batch(&slices, padding);
+            let together = network.logits(ids, &cx, Some(&adapter));
+            for (index, row) in rows.iter().enumerate() {
+                let start = padding.start(row.len(), 17);
+                let own = together.clone().narrow(0, index, 1).narrow(1, start, row.len());
+                let alone = logits(&network, row, Some(&adapter));
+                assert!(furthest(&values(own), &alone) < 5e-6, "{padding:?} {} {config:?}", row.len());
+            }
         }
     }
 }
@@ -108,14 +124,14 @@ fn padding_changes_no_real_token() {
 #[test]
 fn a_fresh_adapter_changes_nothing() {
     let network = network(&Checkpoint::random(&config(), 5));
-    let fresh = Adapter::init(lora(0.0), &config(), 1, &Device::flex());
+    let fresh = Adapter::init(lora(&config()), &config(), 1, &Device::flex());
     assert_eq!(logits(&network, &row(12), Some(&fresh)), logits(&network, &row(12), None));
 }
 
 #[test]
 fn the_same_seed_makes_the_same_adapter() {
     let read = |seed| {
-        let adapter = Adapter::init(lora(0.0), &config(), seed, &Device::flex());
+        let adapter = Adapter::init(lora(&config()), &config(), seed, &Device::flex());
         adapter.parameters().flat_map(|(_, matrix)| values(matrix.clone())).collect::<Vec<f32>>()
     };
     assert_eq!(read(1), read(1));
@@ -138,9 +154,16 @@ fn run(network: &Network, cx: &Context, ids: Tensor<2, Int>, adapter: &Adapter) 
 
 #[test]
 fn every_adapter_matrix_gets_the_right_gradient() {
-    let network = network(&Checkpoint::random(&config(), 7));
+    for config in every() {
+        slopes(&config);
+    }
+}
+
+/// Holds the largest entry of every matrix's gradient against a finite difference.
+fn slopes(config: &ModelConfig) {
+    let network = network(&Checkpoint::random(config, 7));
     let (ids, cx) = network.batch(&[&row(6), &row(9)], Padding::Right);
-    let tracked = adapter().tracked();
+    let tracked = adapter(config).tracked();
     let grads = run(&network, &cx, ids.clone(), &tracked).backward();
     for (path, matrix) in tracked.parameters() {
         let gradient = values(matrix.grad(&grads).unwrap_or_else(|| panic!("{path} has no gradient")));
@@ -159,17 +182,23 @@ fn every_adapter_matrix_gets_the_right_gradient() {
         };
         let slope = (moved(5e-3) - moved(-5e-3)) / 1e-2;
         let found = gradient[largest];
-        assert!((slope - found).abs() < 0.02 * found.abs().max(0.1), "{path}: {found} against {slope}");
+        assert!((slope - found).abs() < 0.02 * found.abs().max(0.1), "{config:?} {path}: {found} against {slope}");
     }
 }
 
 #[test]
 fn blocks_one_by_one_give_the_gradients_of_the_whole_graph() {
-    let network = network(&Checkpoint::random(&config(), 8));
+    for config in every() {
+        block_by_block(&config);
+    }
+}
+
+fn block_by_block(config: &ModelConfig) {
+    let network = network(&Checkpoint::random(config, 8));
     let (ids, cx) = network.batch(&[&row(6), &row(9)], Padding::Right);
-    let whole = adapter().tracked();
+    let whole = adapter(config).tracked();
     let expected = run(&network, &cx, ids.clone(), &whole).backward();
-    let plain = adapter();
+    let plain = adapter(config);
     let mut hidden = network.embed(ids);
     let mut inputs = Vec::new();
     for (index, layer) in network.layers().iter().enumerate() {
@@ -199,7 +228,7 @@ fn blocks_one_by_one_give_the_gradients_of_the_whole_graph() {
 #[test]
 fn dropout_is_a_function_of_its_seed() {
     let network = network(&Checkpoint::random(&config(), 10));
-    let adapter = adapter();
+    let adapter = adapter(&config());
     let run = |seed: u64, rate: f32| {
         let (ids, cx) = network.batch(&[&row(16)], Padding::Right);
         values(network.logits(ids, &cx.with_dropout(Dropout { rate, seed }), Some(&adapter)))

@@ -59,7 +59,7 @@ impl Adapter {
 mod tests {
     use super::*;
     use crate::adapter::{LoraConfig, Target, stored::read_config};
-    use crate::weights::config::tests::tiny;
+    use crate::weights::{Family, config::tests::tiny};
 
     fn config() -> LoraConfig {
         LoraConfig { rank: 4, alpha: 8.0, dropout: 0.1, targets: [Target::QProj, Target::DownProj].into() }
@@ -114,13 +114,17 @@ mod tests {
         let mut value = adapter.to_peft("base");
         value["use_dora"] = json!(true);
         std::fs::write(&path, value.to_string()).expect("written");
-        assert!(read_config(&path).expect_err("DoRA").to_string().contains("DoRA"));
+        assert!(read_config(&path, Family::Llama).expect_err("DoRA").to_string().contains("DoRA"));
         value["use_dora"] = json!(false);
+        value["target_modules"] = json!(["embed_tokens"]);
+        std::fs::write(&path, value.to_string()).expect("written");
+        assert!(read_config(&path, Family::Llama).expect_err("a table").to_string().contains("embed_tokens"));
         value["target_modules"] = json!(["query_key_value"]);
         std::fs::write(&path, value.to_string()).expect("written");
-        assert!(read_config(&path).expect_err("Falcon").to_string().contains("query_key_value"));
+        assert!(read_config(&path, Family::Llama).expect_err("Falcon").to_string().contains("query_key_value"));
         value["target_modules"] = json!("all-linear");
         std::fs::write(&path, value.to_string()).expect("written");
-        assert_eq!(read_config(&path).expect("valid").targets.len(), 7);
+        assert_eq!(read_config(&path, Family::Llama).expect("valid").targets.len(), 7);
+        assert_eq!(read_config(&path, Family::Falcon).expect("valid").targets, Target::FALCON.into());
     }
 }

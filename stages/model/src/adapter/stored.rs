@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{LoraConfig, Target};
 use crate::{
     ModelConfig, ModelError,
-    weights::{Stored, read_file},
+    weights::{Family, Stored, read_file},
 };
 
 pub(super) const CONFIG: &str = "adapter_config.json";
@@ -59,7 +59,7 @@ impl StoredAdapter {
         if unsafe_weights.exists() && !folder.join(WEIGHTS).exists() {
             return Err(ModelError::Pickle { path: unsafe_weights });
         }
-        let config = read_config(&folder.join(CONFIG))?;
+        let config = read_config(&folder.join(CONFIG), model.family)?;
         let path = folder.join(WEIGHTS);
         let mut tensors = BTreeMap::new();
         read_file(&path, &mut tensors)?;
@@ -91,14 +91,14 @@ impl StoredAdapter {
     }
 }
 
-pub(super) fn read_config(path: &Path) -> Result<LoraConfig, ModelError> {
+pub(super) fn read_config(path: &Path, family: Family) -> Result<LoraConfig, ModelError> {
     let text = std::fs::read_to_string(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
     let peft: PeftConfig = serde_json::from_str(&text).map_err(|error| ModelError::format(path, error.to_string()))?;
-    peft.convert().map_err(|reason| ModelError::format(path, reason))
+    peft.convert(family).map_err(|reason| ModelError::format(path, reason))
 }
 
 impl PeftConfig {
-    fn convert(self) -> Result<LoraConfig, String> {
+    fn convert(self, family: Family) -> Result<LoraConfig, String> {
         let plain = self.rank_pattern.is_empty() && self.alpha_pattern.is_empty();
         let variants = [
             (self.peft_type != "LORA", "another method than LoRA"),
@@ -114,19 +114,21 @@ impl PeftConfig {
         if self.r == 0 || self.r > 1 << 16 || !self.lora_alpha.is_finite() {
             return Err(format!("rank {} with alpha {} is not usable", self.r, self.lora_alpha));
         }
-        let targets = targets(&self.target_modules)?;
+        let targets = targets(&self.target_modules, family)?;
         Ok(LoraConfig { rank: self.r, alpha: self.lora_alpha, dropout: self.lora_dropout, targets })
     }
 }
 
-fn targets(value: &Value) -> Result<BTreeSet<Target>, String> {
+fn targets(value: &Value, family: Family) -> Result<BTreeSet<Target>, String> {
     if value.as_str() == Some("all-linear") {
-        return Ok(Target::ALL.into());
+        return Ok(family.projections().iter().copied().collect());
     }
     let list = value.as_array().ok_or("target_modules is neither a list nor \"all-linear\"")?;
     let named = list.iter().map(|name| {
         let target = name.as_str().and_then(Target::by_name);
-        target.ok_or_else(|| format!("target module {name} is not a projection of a Llama block"))
+        target.ok_or_else(|| format!("target module {name} is not a projection of any block that runs here"))
     });
-    named.collect()
+    let targets: BTreeSet<Target> = named.collect::<Result<_, _>>()?;
+    Target::refuse_foreign(&targets, family)?;
+    Ok(targets)
 }

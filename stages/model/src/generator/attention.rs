@@ -1,6 +1,8 @@
 //! Attention of one new token over a sequence's cache, and the cache itself.
 #![expect(clippy::inline_always, reason = "the wide instructions of a caller reach only what is inlined into it")]
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::ModelConfig;
@@ -46,12 +48,15 @@ impl Cache {
         }
     }
 
-    /// Attends from the queries of one key head `[group, head_dim]`, already scaled, over positions below `length`.
-    pub(super) fn attend(&self, layer: usize, head: usize, length: usize, queries: &[f32], out: &mut [f32]) {
+    /// Attends from the queries of one key head `[group, head_dim]`, already scaled, over a range of positions.
+    pub(super) fn attend(&self, layer: usize, head: usize, seen: Range<usize>, queries: &[f32], out: &mut [f32]) {
         let slot = layer * self.kv_heads + head;
-        let (keys, values) = (&self.keys[slot], &self.values[slot]);
+        // Whole blocks that lie before the range are not looked at.
+        let skipped = seen.start / BLOCK * BLOCK;
+        let (keys, values) = (&self.keys[slot][skipped * self.head_dim..], &self.values[slot][skipped * self.head_dim..]);
+        let seen = seen.start - skipped..seen.end - skipped;
         for (query, out) in queries.chunks_exact(self.head_dim).zip(out.chunks_exact_mut(self.head_dim)) {
-            Arch::new().dispatch(Attend { keys, values, length, query, out });
+            Arch::new().dispatch(Attend { keys, values, seen: seen.clone(), query, out });
         }
     }
 }
@@ -59,7 +64,7 @@ impl Cache {
 struct Attend<'a> {
     keys: &'a [f32],
     values: &'a [f32],
-    length: usize,
+    seen: Range<usize>,
     query: &'a [f32],
     out: &'a mut [f32],
 }
@@ -69,9 +74,10 @@ impl WithSimd for Attend<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { keys, values, length, query, out } = self;
+        let Self { keys, values, seen, query, out } = self;
         let width = query.len();
-        let mut scores = vec![0.0_f32; length.next_multiple_of(BLOCK)];
+        let mut all = vec![0.0_f32; seen.end.next_multiple_of(BLOCK)];
+        let scores = all.as_mut_slice();
         for (scores, keys) in scores.as_chunks_mut::<BLOCK>().0.iter_mut().zip(keys.chunks_exact(width * BLOCK)) {
             for (number, lane) in query.iter().zip(keys.as_chunks::<BLOCK>().0) {
                 for (score, key) in scores.iter_mut().zip(lane) {
@@ -79,10 +85,10 @@ impl WithSimd for Attend<'_> {
                 }
             }
         }
-        scores.truncate(length);
-        let sum = softmax(&mut scores);
+        let scores = &mut scores[seen.clone()];
+        let sum = softmax(scores);
         out.fill(0.0);
-        for (weight, value) in scores.iter().zip(values.chunks_exact(width)) {
+        for (weight, value) in scores.iter().zip(values.chunks_exact(width).skip(seen.start)) {
             for (out, value) in out.iter_mut().zip(value) {
                 *out += weight * value;
             }
@@ -134,15 +140,6 @@ pub(super) fn exp(x: f32) -> f32 {
     value * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
-/// The gated activation, in place: `gate` becomes `silu(gate) * up`.
-pub(super) fn swiglu(gate: &mut [f32], up: &[f32]) {
-    Arch::new().dispatch(|| {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            *gate = *gate / (1.0 + exp(-*gate)) * up;
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,16 +168,17 @@ mod tests {
             cache.write(1, position, key, value);
         }
         let queries = random(2 * width);
-        for length in [1, 63, 64, 65, 150] {
+        for seen in [0..1, 0..63, 0..64, 0..65, 0..150, 20..63, 63..64, 64..65, 100..150, 128..150] {
             let mut out = vec![0.0; 2 * width];
-            cache.attend(1, 1, length, &queries, &mut out);
-            let scores: Vec<f64> = rows[..length]
+            cache.attend(1, 1, seen.clone(), &queries, &mut out);
+            let scores: Vec<f64> = rows[seen.clone()]
                 .iter()
                 .map(|(key, _)| key[width..].iter().zip(&queries).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum::<f64>().exp())
                 .collect();
             let sum: f64 = scores.iter().sum();
             for dimension in 0..width {
-                let weighted = rows.iter().zip(&scores).map(|((_, value), score)| f64::from(value[width + dimension]) * score);
+                let weighted =
+                    rows[seen.clone()].iter().zip(&scores).map(|((_, value), score)| f64::from(value[width + dimension]) * score);
                 assert!((f64::from(out[dimension]) - weighted.sum::<f64>() / sum).abs() < 1e-6);
             }
         }

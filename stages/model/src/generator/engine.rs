@@ -4,15 +4,13 @@
 use rayon::prelude::*;
 
 use super::{
-    attention::{Cache, swiglu},
+    activation::{gelu, swiglu},
+    attention::Cache,
+    block::{Block, unfuse},
+    norm::Norm,
     projection::Projection,
 };
-use crate::{
-    Checkpoint, ModelConfig, ModelError, Target,
-    adapter::StoredAdapter,
-    network::rope_tables,
-    weights::{Stored, names},
-};
+use crate::{Checkpoint, ModelConfig, ModelError, Wiring, adapter::StoredAdapter, network::rope_tables, weights::Stored};
 
 /// Rows below which another thread is not worth waking for.
 const FEW_ROWS: usize = 16;
@@ -22,18 +20,9 @@ pub(super) struct Engine {
     config: ModelConfig,
     embedding: Stored,
     blocks: Vec<Block>,
-    norm: Vec<f32>,
+    norm: Norm,
     head: Projection,
     rope: (Vec<f32>, Vec<f32>),
-}
-
-struct Block {
-    attention_norm: Vec<f32>,
-    query_key_value: Projection,
-    output: Projection,
-    mlp_norm: Vec<f32>,
-    gate_up: Projection,
-    down: Projection,
 }
 
 /// One token to run: which cache it belongs to, where it stands, and what it is.
@@ -47,22 +36,11 @@ pub(super) struct Row {
 impl Engine {
     pub(super) fn new(checkpoint: &Checkpoint, adapter: Option<&StoredAdapter>) -> Result<Self, ModelError> {
         let config = checkpoint.config().clone();
-        let block = |index: usize| {
-            let join = |targets: &[Target]| Projection::of(checkpoint, adapter, index, targets);
-            let norm = |name: &str| Ok::<_, ModelError>(checkpoint.tensor(&names::layer(index, name))?.to_f32());
-            Ok(Block {
-                attention_norm: norm(names::ATTENTION_NORM)?,
-                query_key_value: join(&[Target::QProj, Target::KProj, Target::VProj])?,
-                output: join(&[Target::OProj])?,
-                mlp_norm: norm(names::MLP_NORM)?,
-                gate_up: join(&[Target::GateProj, Target::UpProj])?,
-                down: join(&[Target::DownProj])?,
-            })
-        };
+        let block = |index: usize| Block::load(checkpoint, adapter, index);
         Ok(Self {
-            embedding: checkpoint.tensor(names::EMBEDDING)?.clone(),
+            embedding: checkpoint.tensor(config.family.embedding())?.clone(),
             blocks: (0..config.layers).map(block).collect::<Result<_, ModelError>>()?,
-            norm: checkpoint.tensor(names::NORM)?.to_f32(),
+            norm: Norm::load(checkpoint, config.family.final_norm())?,
             head: Projection::plain(checkpoint.head()?.clone()),
             rope: (Vec::new(), Vec::new()),
             config,
@@ -83,14 +61,18 @@ impl Engine {
             self.embedding.format().decode(self.embedding.row(row.token as usize), out);
         }
         for (index, block) in self.blocks.iter().enumerate() {
-            let input = normalized(&hidden, &block.attention_norm, self.config.norm_eps);
-            let mixed = self.attend(index, &block.query_key_value.apply(&input), rows, caches);
-            add_transposed(&mut hidden, &block.output.apply(&mixed), rows.len());
-            let input = normalized(&hidden, &block.mlp_norm, self.config.norm_eps);
-            let mut both = block.gate_up.apply(&input);
-            let (gate, up) = both.split_at_mut(self.config.intermediate_size * rows.len());
-            swiglu(gate, up);
-            add_transposed(&mut hidden, &block.down.apply(&transposed(gate, rows.len())), rows.len());
+            let input = block.attention_norm.applied(&hidden);
+            let mixed = self.attend(index, block, &input, (rows, caches));
+            let mixed = block.output.apply(&mixed);
+            // Side by side, the feed-forward part does not see what attention adds.
+            let before = (self.config.wiring != Wiring::Sequential).then(|| hidden.clone());
+            add_transposed(&mut hidden, &mixed, rows.len());
+            let input = match &block.mlp_norm {
+                Some(norm) => norm.applied(before.as_ref().unwrap_or(&hidden)),
+                None => input,
+            };
+            let inner = self.activated(block.rise.apply(&input), rows.len());
+            add_transposed(&mut hidden, &block.down.apply(&inner), rows.len());
         }
         for row in rows {
             caches[row.sequence].length = row.position + 1;
@@ -100,32 +82,34 @@ impl Engine {
 
     /// Returns logits `[vocabulary, rows]` of hidden states `[rows, hidden]`.
     pub(super) fn logits(&self, hidden: &[f32]) -> Vec<f32> {
-        self.head.apply(&normalized(hidden, &self.norm, self.config.norm_eps))
+        self.head.apply(&self.norm.applied(hidden))
     }
 
-    /// Writes keys and values of `[query key value, rows]` and attends: `[rows, query width]`.
-    fn attend(&self, layer: usize, projected: &[f32], rows: &[Row], caches: &mut [Cache]) -> Vec<f32> {
-        let config = &self.config;
-        let (query_width, kv_width, head) = (config.query_width(), config.kv_width(), config.head_dim);
-        let mut joined = transposed(projected, rows.len());
-        for (row, joined) in rows.iter().zip(joined.chunks_exact_mut(query_width + 2 * kv_width)) {
-            let (query_key, value) = joined.split_at_mut(query_width + kv_width);
-            self.rotate(row.position, query_key);
-            let (query, key) = query_key.split_at_mut(query_width);
-            let scale = scale(head);
-            for number in query.iter_mut() {
-                *number *= scale;
-            }
-            caches[row.sequence].write(layer, row.position, key, value);
+    /// Takes `[inner, rows]` of the rise, below that of the gate where there is one, through the activation: `[rows, inner]`.
+    fn activated(&self, mut rise: Vec<f32>, rows: usize) -> Vec<f32> {
+        if !self.config.family.gated() {
+            gelu(&mut rise);
+            return transposed(&rise, rows);
         }
+        let (gate, up) = rise.split_at_mut(self.config.intermediate_size * rows);
+        swiglu(gate, up);
+        transposed(gate, rows)
+    }
+
+    /// Attends from `[rows, hidden]`: `[rows, query width]`.
+    fn attend(&self, layer: usize, block: &Block, input: &[f32], (rows, caches): (&[Row], &mut [Cache])) -> Vec<f32> {
+        let config = &self.config;
+        let joined = self.project(layer, block, input, (rows, caches));
+        let (query_width, width) = (config.query_width(), joined.len() / rows.len());
         let caches = &*caches;
-        let group = config.heads / config.kv_heads * head;
+        let group = config.heads / config.kv_heads * config.head_dim;
         let mut mixed = vec![0.0; rows.len() * query_width];
         let one = |(index, out): (usize, &mut [f32])| {
             let (row, kv_head) = (index / config.kv_heads, index % config.kv_heads);
-            let start = row * (query_width + 2 * kv_width) + kv_head * group;
+            let start = row * width + kv_head * group;
             let row = rows[row];
-            caches[row.sequence].attend(layer, kv_head, row.position + 1, &joined[start..start + group], out);
+            let first = config.window.map_or(0, |window| (row.position + 1).saturating_sub(window));
+            caches[row.sequence].attend(layer, kv_head, first..row.position + 1, &joined[start..start + group], out);
         };
         let positions: usize = rows.iter().map(|row| row.position + 1).sum();
         if positions * query_width < 1 << 16 {
@@ -134,6 +118,32 @@ impl Engine {
             mixed.par_chunks_exact_mut(group).enumerate().for_each(one);
         }
         mixed
+    }
+
+    /// Returns queries, ready for scores, before keys and values of each row, and writes those to the caches.
+    fn project(&self, layer: usize, block: &Block, input: &[f32], (rows, caches): (&[Row], &mut [Cache])) -> Vec<f32> {
+        let config = &self.config;
+        let (query_width, kv_width) = (config.query_width(), config.kv_width());
+        let scale = scale(config.head_dim);
+        let (mut joined, mut scratch) = (transposed(&block.inputs.apply(input), rows.len()), Vec::new());
+        for (row, joined) in rows.iter().zip(joined.chunks_exact_mut(query_width + 2 * kv_width)) {
+            if config.family.fused() {
+                unfuse(joined, config, &mut scratch);
+            }
+            let (query_key, value) = joined.split_at_mut(query_width + kv_width);
+            if let Some([of_query, of_key]) = &block.head_norms {
+                let (query, key) = query_key.split_at_mut(query_width);
+                of_query.apply(query);
+                of_key.apply(key);
+            }
+            self.rotate(row.position, query_key);
+            let (query, key) = query_key.split_at_mut(query_width);
+            for number in query.iter_mut() {
+                *number *= scale;
+            }
+            caches[row.sequence].write(layer, row.position, key, value);
+        }
+        joined
     }
 
     /// Rotates every head of a row.
@@ -166,27 +176,6 @@ impl Engine {
 #[expect(clippy::cast_precision_loss, reason = "head widths are far below 2^24")]
 fn scale(head_dim: usize) -> f32 {
     1.0 / (head_dim as f32).sqrt()
-}
-
-/// Divides every row by its root mean square and scales.
-#[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
-fn normalized(rows: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
-    let mut out = rows.to_vec();
-    for row in out.chunks_exact_mut(weight.len()) {
-        let mut lanes = [0.0_f32; 16];
-        let (whole, rest) = row.as_chunks::<16>();
-        for chunk in whole {
-            for (lane, value) in lanes.iter_mut().zip(chunk) {
-                *lane += value * value;
-            }
-        }
-        let sum = lanes.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>();
-        let root = (sum / weight.len() as f32 + eps).sqrt();
-        for (value, weight) in row.iter_mut().zip(weight) {
-            *value = *value / root * weight;
-        }
-    }
-    out
 }
 
 /// Turns `[columns, rows]` into `[rows, columns]`.

@@ -1,11 +1,17 @@
-//! Several projections of one input, each with the adapter's pair that belongs to it.
+//! Several projections of one input, each with its bias and the adapter's pair that belongs to it.
 
 use super::kernel::{Output, product};
-use crate::{Checkpoint, ModelError, Target, adapter::StoredAdapter, weights::Stored};
+use crate::{
+    Checkpoint, ModelError, Target,
+    adapter::StoredAdapter,
+    weights::{Stored, names},
+};
 
 /// Weights that share an input, one under another.
 pub(super) struct Projection {
     weights: Vec<Stored>,
+    /// What is added to the outputs, by weight.
+    biases: Vec<Option<Vec<f32>>>,
     /// Pairs by weight.
     pairs: Vec<Option<Pair>>,
 }
@@ -18,7 +24,7 @@ struct Pair {
 
 impl Projection {
     pub(super) fn plain(weight: Stored) -> Self {
-        Self { weights: vec![weight], pairs: vec![None] }
+        Self { weights: vec![weight], biases: vec![None], pairs: vec![None] }
     }
 
     /// Joins projections of block `layer`.
@@ -29,14 +35,19 @@ impl Projection {
         layer: usize,
         targets: &[Target],
     ) -> Result<Self, ModelError> {
-        let weight = |target: &Target| checkpoint.tensor(&format!("{}.weight", target.path(layer))).cloned();
+        let weight = |target: &Target| checkpoint.tensor(&names::weight(*target, layer)).cloned();
+        let bias = |target: &Target| {
+            let biased = checkpoint.config().biases.contains(target);
+            biased.then(|| Ok(checkpoint.tensor(&names::bias(*target, layer))?.to_f32())).transpose()
+        };
         let pair = |target: &Target| {
             let adapter = adapter?;
             let (a, b) = adapter.layers.get(layer)?.get(target)?.clone();
             Some(Pair { a, b, scale: adapter.config.scale() as f32 })
         };
         let weights = targets.iter().map(weight).collect::<Result<_, _>>()?;
-        Ok(Self { weights, pairs: targets.iter().map(pair).collect() })
+        let biases = targets.iter().map(bias).collect::<Result<_, ModelError>>()?;
+        Ok(Self { weights, biases, pairs: targets.iter().map(pair).collect() })
     }
 
     /// Multiplies `[rows, in]`; the result is transposed: `[out, rows]`.
@@ -48,9 +59,14 @@ impl Projection {
         let mut out = vec![0.0; total * rows];
         product(&weights, input, &mut out, Output::Set);
         let mut rest = out.as_mut_slice();
-        for (weight, pair) in weights.iter().zip(&self.pairs) {
+        for ((weight, bias), pair) in weights.iter().zip(&self.biases).zip(&self.pairs) {
             let (own, after) = rest.split_at_mut(weight.rows() * rows);
             rest = after;
+            for (outputs, bias) in own.chunks_exact_mut(rows.max(1)).zip(bias.iter().flatten()) {
+                for output in outputs {
+                    *output += bias;
+                }
+            }
             if let Some(pair) = pair {
                 pair.add(input, rows, own);
             }

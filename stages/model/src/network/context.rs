@@ -63,7 +63,8 @@ impl Context {
         for start in &starts {
             positions.extend((0..width).map(|column| column.saturating_sub(*start)));
             for query in 0..width {
-                bias.extend((0..width).map(|key| if (*start..=query).contains(&key) { 0.0 } else { HIDDEN }));
+                let first = config.window.map_or(0, |window| (query + 1).saturating_sub(window)).max(*start);
+                bias.extend((0..width).map(|key| if (first..=query).contains(&key) { 0.0 } else { HIDDEN }));
             }
         }
         let (cos, sin) = rope_tables(config, &positions);

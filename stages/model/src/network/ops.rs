@@ -7,12 +7,6 @@ pub(crate) fn linear(input: Tensor<2>, weight: &Tensor<2>) -> Tensor<2> {
     module::linear(input, weight.clone(), None)
 }
 
-/// Divides by the root mean square over the last dimension and scales.
-pub(super) fn rms_norm(hidden: Tensor<3>, weight: &Tensor<1>, eps: f32) -> Tensor<3> {
-    let root = (hidden.clone().square().mean_dim(2) + eps).sqrt();
-    (hidden / root) * weight.clone().unsqueeze()
-}
-
 /// Rotates the halves of every head by its position's angles.
 pub(super) fn rotate(heads: Tensor<4>, cos: &Tensor<4>, sin: &Tensor<4>) -> Tensor<4> {
     let half = heads.dims()[3] / 2;

@@ -13,6 +13,7 @@ use super::{OptimConfig, step::Recompute};
 use crate::{
     LoraConfig, Target,
     ranges::{BelowOne, Positive},
+    weights::Family,
 };
 
 /// Teach a language model from examples by LoRA: the base stays frozen, a small adapter learns.
@@ -79,14 +80,14 @@ impl Default for MethodConfig {
 }
 
 impl MethodConfig {
-    /// The adapter's shape.
-    pub fn lora(&self) -> LoraConfig {
-        LoraConfig {
+    /// The adapter's shape for networks of a family.
+    pub fn lora(&self, family: Family) -> Result<LoraConfig, String> {
+        Ok(LoraConfig {
             rank: self.rank.get() as usize,
             alpha: self.alpha.get(),
             dropout: self.dropout.get(),
-            targets: self.targets.set(),
-        }
+            targets: self.targets.set(family)?,
+        })
     }
 }
 
@@ -102,10 +103,10 @@ pub enum Targets {
 const ALL_LINEAR: &str = "all_linear";
 
 impl Targets {
-    fn set(&self) -> BTreeSet<Target> {
+    fn set(&self, family: Family) -> Result<BTreeSet<Target>, String> {
         match self {
-            Self::AllLinear => BTreeSet::from(Target::ALL),
-            Self::Only(targets) => targets.clone(),
+            Self::AllLinear => Ok(family.projections().iter().copied().collect()),
+            Self::Only(targets) => Target::refuse_foreign(targets, family).map(|()| targets.clone()),
         }
     }
 }
@@ -276,7 +277,8 @@ mod tests {
         let config = parse(r#"{"base": "file:model"}"#).unwrap();
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::to_string(&parse(&json).unwrap()).unwrap(), json);
-        assert_eq!(config.method.lora().targets.len(), 7);
+        assert_eq!(config.method.lora(Family::Llama).unwrap().targets.len(), 7);
+        assert_eq!(config.method.lora(Family::Falcon).unwrap().targets, BTreeSet::from(Target::FALCON));
         assert!(json.contains(r#""lr":0.0002"#) && json.contains(r#""targets":"all_linear""#), "{json}");
     }
 
@@ -297,7 +299,10 @@ mod tests {
     #[test]
     fn targets_by_name() {
         let config = parse(r#"{"base": "file:m", "method": {"targets": ["v_proj", "q_proj"]}}"#).unwrap();
-        assert_eq!(config.method.lora().targets, BTreeSet::from([Target::QProj, Target::VProj]));
+        let lora = config.method.lora(Family::Qwen3).unwrap();
+        assert_eq!(lora.targets, BTreeSet::from([Target::QProj, Target::VProj]));
+        let refusal = config.method.lora(Family::Falcon).unwrap_err();
+        assert!(refusal.contains("q_proj") && refusal.contains("query_key_value, dense, dense_h_to_4h"), "{refusal}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use flow_engine::{
 
 use super::{Run, SftConfig, Trainer, validation::Validation};
 use crate::{
+    Adapter,
     checkpoint::StepRecord,
     schedule::{ScheduleConfig, Shape},
 };
@@ -51,14 +52,14 @@ pub(super) fn build(config: &SftConfig, run: &Run, trainer: &Trainer<'_>, valida
     let rates = (0..run.steps).map(|step| (count(step + 1), run.schedule.rate(step))).collect();
     report.plot(curve("Learning rate", "rate", rates));
     report.plot(curve("Gradient norm before clipping", "norm", points(history, |record| record.grad_norm)));
-    report.table(settings(config, run));
+    report.table(settings(config, run, trainer.adapter()));
     report.data("history", serde_json::to_value(history).unwrap_or_default());
     report
 }
 
-fn settings(config: &SftConfig, run: &Run) -> Table {
+fn settings(config: &SftConfig, run: &Run, adapter: &Adapter) -> Table {
     let (method, optim) = (&config.method, &config.optim);
-    let targets: Vec<&str> = method.lora().targets.into_iter().map(crate::Target::name).collect();
+    let targets: Vec<&str> = adapter.config().targets.iter().map(|target| target.name()).collect();
     let clip = optim.max_grad_norm.map_or("off".to_owned(), |norm| norm.get().to_string());
     let mut table = Table::new("Settings", ["setting", "value"]);
     table.row(["base".to_owned(), config.base.clone()]);

@@ -77,7 +77,7 @@ mod tests {
         crate::weights::save_folder(&model, folder.path()).expect("saved");
         let read = Checkpoint::open(folder.path()).expect("valid");
         assert_eq!(read.config(), model.config());
-        for (name, _) in crate::weights::names::all(&tiny()) {
+        for crate::weights::names::Spec { name, .. } in crate::weights::names::all(&tiny()) {
             let (ours, theirs) = (model.tensor(&name).expect("present"), read.tensor(&name).expect("present"));
             assert_eq!(ours.to_f32(), theirs.to_f32(), "{name}");
         }

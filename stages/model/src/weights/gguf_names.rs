@@ -20,27 +20,26 @@ pub(super) fn rename(gguf: &Gguf, config: &ModelConfig) -> Result<BTreeMap<Strin
                 .ok_or_else(|| ModelError::format(gguf.path(), format!("tensor {own} does not split into {heads} heads")))?,
             None => stored,
         };
-        tensors.insert(hf_name(own).unwrap_or_else(|| own.to_owned()), stored);
+        tensors.insert(hf_name(config, own).unwrap_or_else(|| own.to_owned()), stored);
     }
     Ok(tensors)
 }
 
-fn hf_name(own: &str) -> Option<String> {
-    let known = match own {
-        "token_embd.weight" => names::EMBEDDING,
-        "output_norm.weight" => names::NORM,
-        "output.weight" => names::HEAD,
-        _ => return block_name(own),
-    };
-    Some(known.to_owned())
+fn hf_name(config: &ModelConfig, own: &str) -> Option<String> {
+    Some(match own {
+        "token_embd.weight" => config.family.embedding().to_owned(),
+        "output_norm.weight" => format!("{}.weight", config.family.final_norm()),
+        "output.weight" => names::HEAD.to_owned(),
+        _ => return block_name(config, own),
+    })
 }
 
-fn block_name(own: &str) -> Option<String> {
+fn block_name(config: &ModelConfig, own: &str) -> Option<String> {
     let (index, part) = own.strip_prefix("blk.")?.split_once('.')?;
     let index: usize = index.parse().ok()?;
     let name = match part.strip_suffix(".weight")? {
-        "attn_norm" => names::ATTENTION_NORM,
-        "ffn_norm" => names::MLP_NORM,
+        "attn_norm" => "input_layernorm.weight",
+        "ffn_norm" => "post_attention_layernorm.weight",
         "attn_q" => "self_attn.q_proj.weight",
         "attn_k" => "self_attn.k_proj.weight",
         "attn_v" => "self_attn.v_proj.weight",
@@ -50,7 +49,7 @@ fn block_name(own: &str) -> Option<String> {
         "ffn_down" => "mlp.down_proj.weight",
         _ => return None,
     };
-    Some(names::layer(index, name))
+    Some(names::layer(config, index, name))
 }
 
 /// Undoes the interleaving of query and key rows: the file pairs neighbours for its rotation, rotate-half pairs halves.
@@ -71,7 +70,7 @@ fn unpermuted(stored: &Stored, heads: usize) -> Option<Stored> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::weights::{Bytes, Format};
+    use crate::weights::{Bytes, Format, config::tests::tiny};
 
     #[test]
     fn neighbours_become_halves() {
@@ -85,6 +84,7 @@ mod tests {
 
     #[test]
     fn block_tensors_are_renamed() {
+        let hf_name = |own| hf_name(&tiny(), own);
         assert_eq!(hf_name("blk.11.ffn_down.weight").as_deref(), Some("model.layers.11.mlp.down_proj.weight"));
         assert_eq!(hf_name("blk.x.ffn_down.weight"), None);
         assert_eq!(hf_name("blk.1.attn_q.bias"), None);

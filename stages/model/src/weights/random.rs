@@ -1,6 +1,9 @@
 //! Untrained models: small ones stand in for real ones in tests and demonstrations.
 
-use super::{Bytes, Checkpoint, Format, Source, Stored, names};
+use super::{
+    Bytes, Checkpoint, Format, Source, Stored,
+    names::{self, Kind, Spec},
+};
 use crate::{ModelConfig, rng::Rng};
 
 /// Widths shrink variance, so that activations of any shape stay near one.
@@ -10,10 +13,10 @@ impl Checkpoint {
     /// Makes a model with random weights; the same seed gives the same weights anywhere.
     #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
     pub fn random(config: &ModelConfig, seed: u64) -> Self {
-        let tensor = |(name, shape): (String, [usize; 2])| {
+        let tensor = |Spec { name, shape, kind }: Spec| {
             let mut rng = Rng::named(seed, &name);
             let bound = GAIN / (shape[1] as f32).sqrt();
-            let centre = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
+            let centre = if kind == Kind::Scale { 1.0 } else { 0.0 };
             let values = (0..shape[0] * shape[1]).flat_map(|_| (centre + rng.symmetric(bound)).to_le_bytes());
             let stored = Stored::new(Format::F32, shape, Bytes::owned(values.collect()));
             (name, stored)

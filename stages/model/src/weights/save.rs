@@ -17,10 +17,9 @@ pub(crate) type Named = (String, Vec<usize>, Vec<f32>);
 pub fn save_folder(model: &Checkpoint, folder: &Path) -> Result<(), ModelError> {
     std::fs::create_dir_all(folder).map_err(|source| ModelError::Write { path: folder.to_owned(), source })?;
     let mut tensors: Vec<Named> = Vec::new();
-    for (name, [rows, columns]) in names::all(model.config()) {
-        let stored = model.tensor(&name)?;
-        let vector = name.ends_with("norm.weight");
-        tensors.push((name, if vector { vec![columns] } else { vec![rows, columns] }, stored.to_f32()));
+    for spec in names::all(model.config()) {
+        let values = model.tensor(&spec.name)?.to_f32();
+        tensors.push((spec.name.clone(), spec.dimensions(), values));
     }
     write_tensors(&folder.join("model.safetensors"), &tensors)?;
     let config = format!("{:#}\n", model.config().to_hf());

@@ -15,7 +15,7 @@ use flow_engine::{
     horizon::{Keeper, Milestone, OpenCheckpoint, Reach},
     source::SourceFile,
 };
-use flow_model::{Checkpoint, ModelConfig, weights::save_folder};
+use flow_model::{Checkpoint, Family, ModelConfig, weights::save_folder};
 use flow_rows::RowsWriter;
 use flow_text::{
     record::{Message, Record},
@@ -50,15 +50,10 @@ pub(crate) fn write_model(folder: &Path, first: &str) {
         // Wide enough for a frozen head to be sure of a token: the norm before it bounds every logit.
         hidden_size: 128,
         intermediate_size: 128,
-        layers: 2,
-        heads: 4,
-        kv_heads: 2,
         head_dim: 32,
         context: 256,
-        norm_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
         tied_head: true,
+        ..ModelConfig::tiny(Family::Llama)
     };
     let parts = TokenizerParts {
         model: "gpt2".to_owned(),
