@@ -61,6 +61,42 @@ pub enum ModelError {
         /// The architecture that its metadata names.
         found: String,
     },
+    /// A file of a model that is spread over several is not there.
+    #[error("cannot find {}, which holds tensor {first} and {more} more according to {}", path.display(), index.display())]
+    MissingShard {
+        /// The file.
+        path: PathBuf,
+        /// The index that names it.
+        index: PathBuf,
+        /// The first tensor in it.
+        first: String,
+        /// How many others it holds.
+        more: usize,
+    },
+    /// A weight is not a number.
+    #[error("cannot use tensor {name} of {}: value {at} is {value}", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// NaN or an infinity.
+        value: f32,
+        /// Its place in the tensor.
+        at: usize,
+    },
+    /// An adapter that was made for another network.
+    #[error("cannot lay the adapter {} over a {family} of this shape: {reason}", path.display())]
+    ForeignAdapter {
+        /// The adapter's file that does not fit.
+        path: PathBuf,
+        /// The model type it was to be laid over.
+        family: &'static str,
+        /// The base that it names as its own.
+        base: String,
+        /// What does not fit.
+        reason: String,
+    },
     /// Weights are missing.
     #[error("cannot find tensor {name} in {}", path.display())]
     MissingTensor {
@@ -124,8 +160,12 @@ impl ModelError {
             Self::MissingTensor { .. } | Self::ExtraTensor { .. } | Self::Shape { .. } => {
                 "the weights and config.json must come from the same model"
             }
+            Self::MissingShard { .. } => "fetch the model again: its download is not complete",
+            Self::NotFinite { .. } => "fetch the model again, or take a checkpoint from before its training diverged",
+            Self::ForeignAdapter { base, .. } => return Some(format!("it was trained for {base}: give that as the base")),
+            Self::Tokenizer { .. } => "use the tokenizer that came with the weights: vocabularies do not grow here",
             Self::Device { .. } => "use `device: cpu`, or `device: auto` to take a GPU only where there is one",
-            Self::Read { .. } | Self::Write { .. } | Self::Format { .. } | Self::Tokenizer { .. } => return None,
+            Self::Read { .. } | Self::Write { .. } | Self::Format { .. } => return None,
         };
         Some(text.to_owned())
     }

@@ -16,6 +16,7 @@ pub mod generator;
 pub mod gguf;
 pub mod loader;
 pub mod loss;
+pub mod merge;
 pub mod network;
 pub mod optimizer;
 mod ranges;

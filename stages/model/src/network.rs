@@ -136,18 +136,18 @@ pub(crate) type BlockAdapter<'a> = Option<&'a LayerAdapter>;
 /// Reads a `[rows, columns]` tensor as it is stored.
 fn matrix(checkpoint: &Checkpoint, name: &str, device: &Device) -> Result<Tensor<2>, ModelError> {
     let stored = checkpoint.tensor(name)?;
-    Ok(Tensor::from_data(TensorData::new(stored.to_f32(), [stored.rows(), stored.columns()]), device))
+    Ok(Tensor::from_data(TensorData::new(checkpoint.numbers(name)?, [stored.rows(), stored.columns()]), device))
 }
 
 /// Reads a `[out, in]` weight as `[in, out]`.
 fn matrix_weight(checkpoint: &Checkpoint, name: &str, device: &Device) -> Result<Tensor<2>, ModelError> {
     let stored = checkpoint.tensor(name)?;
     let (rows, columns) = (stored.rows(), stored.columns());
-    let data = ops::transposed(&stored.to_f32(), rows, columns);
+    let data = ops::transposed(&checkpoint.numbers(name)?, rows, columns);
     Ok(Tensor::from_data(TensorData::new(data, [columns, rows]), device))
 }
 
 fn vector(checkpoint: &Checkpoint, name: &str, device: &Device) -> Result<Tensor<1>, ModelError> {
     let stored = checkpoint.tensor(name)?;
-    Ok(Tensor::from_data(TensorData::new(stored.to_f32(), [stored.columns()]), device))
+    Ok(Tensor::from_data(TensorData::new(checkpoint.numbers(name)?, [stored.columns()]), device))
 }

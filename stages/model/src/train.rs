@@ -18,7 +18,7 @@ mod validation;
 use std::{path::Path, time::Instant};
 
 use flow_engine::{
-    ArtifactKind::{Adapter as AdapterFolder, Report as ReportFolder, Tokens},
+    ArtifactKind::{Adapter as AdapterFolder, Model as ModelFolder, Report as ReportFolder, Tokens},
     Determinism, Ports, Resources, SourceRef, Stage, StageContext, StageError,
     horizon::{Horizon, Milestone, Reach},
 };
@@ -26,7 +26,8 @@ use flow_rows::{TokenRow, TokensReader};
 
 pub use self::{
     config::{
-        BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Method, MethodConfig, Resume, SftConfig, Targets,
+        BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Merged, Method, MethodConfig, OutputConfig,
+        Resume, SftConfig, Targets,
     },
     optim::{OptimConfig, OptimizerName},
     order::Order,
@@ -36,9 +37,10 @@ pub use self::{
 };
 pub use crate::ranges::Positive;
 use crate::{
-    Adapter, Network, Opened, base, chat_defaults,
+    Adapter, ModelConfig, Network, Opened, base, chat_defaults,
     checkpoint::{Checkpoint, CheckpointError, Cursor},
     device,
+    merge::merge,
     schedule::Schedule,
 };
 
@@ -52,12 +54,16 @@ impl Stage for Sft {
     const DETERMINISM: Determinism = Determinism::Seeded;
     const STALL: Option<std::time::Duration> = Some(std::time::Duration::from_mins(15));
 
-    fn ports(_: &SftConfig) -> Ports {
-        Ports::new()
+    fn ports(config: &SftConfig) -> Ports {
+        let ports = Ports::new()
             .reads("train", Tokens)
             .reads_optional("validation", Tokens)
             .writes("adapter", AdapterFolder)
-            .writes("report", ReportFolder)
+            .writes("report", ReportFolder);
+        match config.output.merged {
+            Merged::None => ports,
+            Merged::Safetensors => ports.writes("merged", ModelFolder),
+        }
     }
 
     fn sources(config: &SftConfig) -> Vec<SourceRef> {
@@ -78,12 +84,12 @@ impl Stage for Sft {
             StageError::input(format!("method.targets does not fit {}: {reason}", config.base))
                 .help("write `targets: all_linear`")
         })?;
-        let network = Network::from_checkpoint(&opened.checkpoint, &device::open(&config.device)?)?;
         let train = open_tokens(cx.input("train")?, &opened)?;
         let validation = cx.input_optional("validation").map(|path| open_tokens(path, &opened)).transpose()?;
         if train.is_empty() {
             return Err(StageError::input("input train has no rows").help("look at the report of the stage that tokenized it"));
         }
+        let network = Network::from_checkpoint(&opened.checkpoint, &device::open(&config.device)?)?;
 
         let run = Run::new(config, cx, train.len());
         let fresh = Adapter::init(lora, network.config(), cx.seed().0, &network.device());
@@ -94,21 +100,32 @@ impl Stage for Sft {
         let validation = validation.transpose()?.flatten();
         trainer.adapter().save(cx.output("adapter")?, &config.base)?;
         chat_defaults::write(cx.output("adapter")?, train.meta().system.as_deref())?;
+        if config.output.merged == Merged::Safetensors {
+            let (adapter, out) = (cx.output("adapter")?, cx.output("merged")?);
+            let fidelity = merge(&opened.checkpoint, adapter, out, config.output.dtype)?;
+            let saved = opened.tokenizer.save(out);
+            saved.map_err(|error| StageError::resource("cannot write the tokenizer of the merged model").because(&error))?;
+            cx.measure("merged_logit_distance", f64::from(fidelity.distance));
+        }
         report::measure(cx, &trainer, validation);
         report::build(config, &run, &trainer, validation).write(cx.output("report")?)
     }
 }
 
-/// Maps tokens and refuses those that another tokenizer made, and ids that the model does not have.
+/// Maps tokens and refuses those that another tokenizer made, ids that the model does not have, and rows that it cannot read.
 fn open_tokens(path: &Path, opened: &Opened) -> Result<TokensReader, StageError> {
     let tokens = TokensReader::open(path)?;
     if tokens.meta().tokenizer != opened.tokenizer.digest() {
         let message = "the tokens were made by another tokenizer than that of `base`";
         return Err(StageError::input(message).help("give text/tokenize the same model as train/sft"));
     }
-    let vocabulary = opened.checkpoint.config().vocab_size;
+    let ModelConfig { vocab_size: vocabulary, context, .. } = *opened.checkpoint.config();
     for row in tokens.iter() {
         let row = row?;
+        if row.input_ids.len() > context {
+            let message = format!("row {} has {} tokens, but the model reads {context}", row.row_id, row.input_ids.len());
+            return Err(StageError::input(message).help(format!("tokenize with `max_length: {context}` or less")));
+        }
         if let Some(id) = row.input_ids.iter().find(|id| **id as usize >= vocabulary) {
             let message = format!("row {} has token id {id}, but the model has {vocabulary} tokens", row.row_id);
             return Err(StageError::input(message).help("tokenize with the same model as `base`"));

@@ -5,9 +5,12 @@ pub(crate) mod config;
 mod folder;
 mod format;
 mod gguf_names;
+mod header;
 pub(crate) mod names;
+mod precision;
 mod random;
 mod save;
+mod shards;
 mod stored;
 
 use std::{
@@ -22,8 +25,11 @@ use memmap2::Mmap;
 pub use config::{Family, Llama3Scaling, ModelConfig, RopeScaling, Wiring, YarnScaling};
 pub(crate) use folder::read_file;
 pub use format::Format;
+pub(crate) use names::Spec;
+pub use precision::Precision;
 pub use save::save_folder;
 pub(crate) use save::{Named, write_atomic, write_tensors};
+pub(crate) use shards::{Layout, write_shards};
 pub use stored::{Bytes, Stored};
 
 use crate::{ModelError, gguf::Gguf};
@@ -34,6 +40,8 @@ pub struct Checkpoint {
     path: PathBuf,
     config: ModelConfig,
     tensors: BTreeMap<String, Stored>,
+    /// The file of each tensor, where there may be several.
+    files: BTreeMap<String, PathBuf>,
     source: Source,
 }
 
@@ -58,12 +66,14 @@ impl Checkpoint {
         let gguf = Gguf::open(path)?;
         let config = ModelConfig::from_gguf(&gguf)?;
         let tensors = gguf_names::rename(&gguf, &config)?;
-        Ok(Self { path: path.to_owned(), config, tensors, source: Source::Gguf(Box::new(gguf)) })
+        let (path, source) = (path.to_owned(), Source::Gguf(Box::new(gguf)));
+        Ok(Self { path, config, tensors, files: BTreeMap::new(), source })
     }
 
     fn open_folder(path: &Path) -> Result<Self, ModelError> {
         let config = ModelConfig::from_hf(&path.join("config.json"))?;
-        Ok(Self { path: path.to_owned(), config, tensors: folder::read(path)?, source: Source::Folder })
+        let folder::Tensors { stored: tensors, files } = folder::read(path)?;
+        Ok(Self { path: path.to_owned(), config, tensors, files, source: Source::Folder })
     }
 
     /// Where it was opened.
@@ -87,6 +97,16 @@ impl Checkpoint {
         self.tensors.get(name).ok_or_else(missing)
     }
 
+    /// The file that a tensor lies in.
+    pub fn file(&self, name: &str) -> &Path {
+        self.files.get(name).unwrap_or(&self.path)
+    }
+
+    /// Decodes a tensor and refuses numbers that are none.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        finite(self.tensor(name)?.to_f32(), name, self.file(name))
+    }
+
     /// The head's tensor: its own, or the embedding's when they are tied.
     pub fn head(&self) -> Result<&Stored, ModelError> {
         self.tensor(if self.config.tied_head { self.config.family.embedding() } else { names::HEAD })
@@ -102,14 +122,22 @@ impl Checkpoint {
             let found = self.tensor(&name)?.shape();
             if found != expected {
                 let (found, expected) = (found.to_vec(), expected.to_vec());
-                return Err(ModelError::Shape { path: self.path.clone(), name, found, expected });
+                return Err(ModelError::Shape { path: self.file(&name).to_owned(), name, found, expected });
             }
             known.insert(name);
         }
         match self.tensors.keys().find(|name| !known.contains(*name)) {
-            Some(name) => Err(ModelError::ExtraTensor { path: self.path.clone(), name: name.clone() }),
+            Some(name) => Err(ModelError::ExtraTensor { path: self.file(name).to_owned(), name: name.clone() }),
             None => Ok(self),
         }
+    }
+}
+
+/// Refuses a weight that would make everything after it no number.
+pub(crate) fn finite(values: Vec<f32>, name: &str, file: &Path) -> Result<Vec<f32>, ModelError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(at) => Err(ModelError::NotFinite { path: file.to_owned(), name: name.to_owned(), value: values[at], at }),
+        None => Ok(values),
     }
 }
 

@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod support;
 
+use std::ops::ControlFlow;
+
 use flow_engine::{StageError, StageErrorKind};
-use flow_model::{evaluate::Suite, tokenize::Tokenize, train::Sft};
+use flow_model::{Checkpoint, ModelConfig, evaluate::Suite, tokenize::Tokenize, train::Sft, weights::save_folder};
 use flow_rows::TokensReader;
+use flow_text::generate::{Generate, Sampling};
 use serde_json::{Value, json};
 use support::{Bench, Log, MODEL, record, records, write_model, write_rows};
 
@@ -185,6 +188,76 @@ fn too_long_rows_are_dropped_cut_or_refused() {
     let error =
         bench.run::<Tokenize>("tokens", json!({"model": MODEL, "max_length": 1000}), &[("test", "rows")], &Log::default());
     assert!(error.unwrap_err().message.contains("256"), "the model reads 256 tokens");
+}
+
+#[test]
+fn a_merged_model_answers_as_base_and_adapter_do() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(8));
+    let log = Log::default();
+    let changes = json!({"duration": {"epochs": 20}, "output": {"merged": "safetensors", "dtype": "f32"}});
+    sft(&bench, "sft", &changes, &log).unwrap();
+    assert!(log.metric("merged_logit_distance") < 1e-4, "{}", log.metric("merged_logit_distance"));
+    let tuned = flow_model::generator::Generator::new(
+        "tuned",
+        &flow_model::open(&bench.path("model")).unwrap(),
+        Some(&bench.path("sft.adapter")),
+    );
+    let merged = flow_model::generator::Generator::new("merged", &flow_model::open(&bench.path("sft.merged")).unwrap(), None);
+    let answer = |mut model: flow_model::generator::Generator| {
+        let prompt = model.encode_chat(&records(8)[3].messages[..1]).unwrap();
+        let sampling = Sampling { max_tokens: 40, temperature: 0.0, top_p: 1.0, seed: 0 };
+        model.generate(&[prompt], &sampling, &mut |_, _| ControlFlow::Continue(())).unwrap()
+    };
+    let said = answer(tuned.unwrap());
+    assert!(!said[0].ids.is_empty());
+    assert_eq!(answer(merged.unwrap()), said);
+}
+
+/// What training says to bad input; no step may have been taken.
+fn refused(bench: &Bench, changes: &Value) -> StageError {
+    let log = Log::default();
+    let error = sft(bench, "sft", changes, &log).expect_err("bad input");
+    assert_eq!(log.seen.into_inner(), 0, "no step is taken");
+    assert!(error.help.is_some(), "{error} helps nobody");
+    error
+}
+
+#[test]
+fn rows_longer_than_the_model_reads_are_refused_before_training() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(4));
+    let path = bench.path("model").join("config.json");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("\"max_position_embeddings\": 256", "\"max_position_embeddings\": 24")).unwrap();
+    let error = refused(&bench, &json!({}));
+    assert!(error.message.contains("row row000 has") && error.message.contains("the model reads 24"), "{error}");
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_model_is_refused_before_training() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(4));
+    let smaller = ModelConfig { vocab_size: 200, ..Checkpoint::open(&bench.path("model")).unwrap().config().clone() };
+    save_folder(&Checkpoint::random(&smaller, 1), &bench.path("model")).unwrap();
+    let error = refused(&bench, &json!({}));
+    assert!(error.message.contains("it has 259 tokens, the model 200"), "{error}");
+}
+
+#[test]
+fn targets_that_the_model_lacks_and_weights_that_are_no_numbers_are_refused_before_training() {
+    let bench = Bench::new();
+    tokenize(&bench, &records(4));
+    let error = refused(&bench, &json!({"method": {"targets": ["query_key_value"]}}));
+    assert!(error.message.contains("query_key_value") && error.message.contains("q_proj, k_proj"), "{error}");
+
+    let path = bench.path("model").join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    std::fs::write(&path, bytes).unwrap();
+    let error = refused(&bench, &json!({}));
+    assert!(error.message.contains("model.safetensors: value") && error.message.ends_with("is NaN"), "{error}");
 }
 
 #[test]

@@ -101,9 +101,19 @@ mod tests {
         let (folder, device) = (tempfile::tempdir().expect("a temporary folder"), Device::flex());
         Adapter::init(config(), &tiny(), 5, &device).save(folder.path(), "base").expect("saved");
         let wider = ModelConfig { hidden_size: 64, ..tiny() };
-        assert!(matches!(Adapter::load(folder.path(), &wider, &device), Err(ModelError::Shape { .. })));
+        let refusal = |model: &ModelConfig| match Adapter::load(folder.path(), model, &device).expect_err("another network") {
+            error @ ModelError::ForeignAdapter { .. } => (error.to_string(), error.help().expect("names the base")),
+            other => panic!("{other}"),
+        };
+        let (message, help) = refusal(&wider);
+        assert!(message.contains("q_proj.lora_A.weight has the shape [4, 32], not [4, 64]"), "{message}");
+        assert!(message.contains(WEIGHTS) && help.contains("trained for base"), "{message} {help}");
         let deeper = ModelConfig { layers: 3, ..tiny() };
-        assert!(matches!(Adapter::load(folder.path(), &deeper, &device), Err(ModelError::MissingTensor { .. })));
+        assert!(refusal(&deeper).0.contains("model.layers.2.self_attn.q_proj.lora_A.weight is missing"));
+        let shallower = ModelConfig { layers: 1, ..tiny() };
+        assert!(refusal(&shallower).0.contains("has no place"));
+        let falcon = ModelConfig::tiny(Family::Falcon);
+        assert!(refusal(&falcon).0.contains("q_proj is no projection of a falcon block"));
     }
 
     #[test]
@@ -124,7 +134,7 @@ mod tests {
         assert!(read_config(&path, Family::Llama).expect_err("Falcon").to_string().contains("query_key_value"));
         value["target_modules"] = json!("all-linear");
         std::fs::write(&path, value.to_string()).expect("written");
-        assert_eq!(read_config(&path, Family::Llama).expect("valid").targets.len(), 7);
-        assert_eq!(read_config(&path, Family::Falcon).expect("valid").targets, Target::FALCON.into());
+        assert_eq!(read_config(&path, Family::Llama).expect("valid").0.targets.len(), 7);
+        assert_eq!(read_config(&path, Family::Falcon).expect("valid").0.targets, Target::FALCON.into());
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{LoraConfig, Target};
 use crate::{
     ModelConfig, ModelError,
-    weights::{Family, Stored, read_file},
+    weights::{Family, Stored, finite, names, read_file},
 };
 
 pub(super) const CONFIG: &str = "adapter_config.json";
@@ -22,6 +22,7 @@ pub(super) const PREFIX: &str = "base_model.model.";
 #[derive(Deserialize)]
 struct PeftConfig {
     peft_type: String,
+    base_model_name_or_path: Option<String>,
     r: usize,
     lora_alpha: f64,
     #[serde(default)]
@@ -54,23 +55,32 @@ impl StoredAdapter {
         pairs.map(|(a, b)| (a.rows() * a.columns() + b.rows() * b.columns()) as u64).sum()
     }
 
+    /// The pair of a weight, by the weight's name.
+    pub(crate) fn pair(&self, weight: &str) -> Option<&(Stored, Stored)> {
+        let layers = self.layers.iter().enumerate();
+        let mut named =
+            layers.flat_map(|(index, pairs)| pairs.iter().map(move |(target, pair)| (names::weight(*target, index), pair)));
+        named.find(|(name, _)| name == weight).map(|(_, pair)| pair)
+    }
+
     pub(crate) fn open(folder: &Path, model: &ModelConfig) -> Result<Self, ModelError> {
         let unsafe_weights = folder.join("adapter_model.bin");
         if unsafe_weights.exists() && !folder.join(WEIGHTS).exists() {
             return Err(ModelError::Pickle { path: unsafe_weights });
         }
-        let config = read_config(&folder.join(CONFIG), model.family)?;
+        let (config, base) = read_config(&folder.join(CONFIG), model.family)?;
         let path = folder.join(WEIGHTS);
-        let mut tensors = BTreeMap::new();
-        read_file(&path, &mut tensors)?;
+        let mut tensors = read_file(&path)?;
+        let family = model.family.model_type();
+        let foreign = |reason: String| ModelError::ForeignAdapter { path: path.clone(), family, base: base.clone(), reason };
         let mut take = |name: String, expected: [usize; 2]| {
-            let missing = || ModelError::MissingTensor { path: path.clone(), name: name.clone() };
-            let stored = tensors.remove(&name).ok_or_else(missing)?;
-            if stored.shape() == expected {
+            let stored = tensors.remove(&name).ok_or_else(|| foreign(format!("tensor {name} is missing")))?;
+            let found = stored.shape();
+            if found == expected {
+                finite(stored.to_f32(), &name, &path)?;
                 return Ok(stored);
             }
-            let (found, expected) = (stored.shape().to_vec(), expected.to_vec());
-            Err(ModelError::Shape { path: path.clone(), name: name.clone(), found, expected })
+            Err(foreign(format!("tensor {name} has the shape {found:?}, not {expected:?}")))
         };
         let mut layers = Vec::with_capacity(model.layers);
         for layer in 0..model.layers {
@@ -84,21 +94,28 @@ impl StoredAdapter {
             }
             layers.push(pairs);
         }
-        match tensors.into_keys().next() {
-            Some(name) => Err(ModelError::ExtraTensor { path, name }),
+        match tensors.keys().next() {
+            Some(name) => Err(foreign(format!("tensor {name} has no place"))),
             None => Ok(Self { config, layers }),
         }
     }
 }
 
-pub(super) fn read_config(path: &Path, family: Family) -> Result<LoraConfig, ModelError> {
+/// Reads the shape of an adapter, and the base that it names as its own.
+pub(super) fn read_config(path: &Path, family: Family) -> Result<(LoraConfig, String), ModelError> {
     let text = std::fs::read_to_string(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
     let peft: PeftConfig = serde_json::from_str(&text).map_err(|error| ModelError::format(path, error.to_string()))?;
-    peft.convert(family).map_err(|reason| ModelError::format(path, reason))
+    let base = peft.base_model_name_or_path.clone().unwrap_or_else(|| "a base that it does not name".to_owned());
+    let foreign =
+        |reason| ModelError::ForeignAdapter { path: path.to_owned(), family: family.model_type(), base: base.clone(), reason };
+    let config = peft.convert().map_err(|reason| ModelError::format(path, reason))?;
+    let targets = targets(&peft.target_modules, family).map_err(foreign)?;
+    Ok((LoraConfig { targets, ..config }, base))
 }
 
 impl PeftConfig {
-    fn convert(self, family: Family) -> Result<LoraConfig, String> {
+    /// Everything but the targets.
+    fn convert(&self) -> Result<LoraConfig, String> {
         let plain = self.rank_pattern.is_empty() && self.alpha_pattern.is_empty();
         let variants = [
             (self.peft_type != "LORA", "another method than LoRA"),
@@ -114,8 +131,7 @@ impl PeftConfig {
         if self.r == 0 || self.r > 1 << 16 || !self.lora_alpha.is_finite() {
             return Err(format!("rank {} with alpha {} is not usable", self.r, self.lora_alpha));
         }
-        let targets = targets(&self.target_modules, family)?;
-        Ok(LoraConfig { rank: self.r, alpha: self.lora_alpha, dropout: self.lora_dropout, targets })
+        Ok(LoraConfig { rank: self.r, alpha: self.lora_alpha, dropout: self.lora_dropout, targets: BTreeSet::new() })
     }
 }
 

@@ -13,7 +13,7 @@ use super::{OptimConfig, step::Recompute};
 use crate::{
     LoraConfig, Target,
     ranges::{BelowOne, Positive},
-    weights::Family,
+    weights::{Family, Precision},
 };
 
 /// Teach a language model from examples by LoRA: the base stays frozen, a small adapter learns.
@@ -43,6 +43,9 @@ pub struct SftConfig {
     /// How the validation loss is taken.
     #[serde(default)]
     pub eval: EvalConfig,
+    /// What it leaves behind besides the adapter.
+    #[serde(default, skip_serializing_if = "OutputConfig::is_default")]
+    pub output: OutputConfig,
     /// Where tensors live: `auto`, `cpu`, `cuda`, or `cuda:N`.
     #[serde(default = "auto")]
     pub device: String,
@@ -255,6 +258,35 @@ impl Default for EvalConfig {
     }
 }
 
+/// What training writes besides the adapter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputConfig {
+    /// Whether base and adapter are written as one model too, as the output `merged`.
+    pub merged: Merged,
+    /// The numbers of the merged model.
+    pub dtype: Precision,
+}
+
+impl OutputConfig {
+    /// Whether nothing was asked for: such configurations read and hash as before there was a choice.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Forms of a merged model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Merged {
+    /// There is none.
+    #[default]
+    None,
+    /// A Hugging Face folder, sharded where it is large.
+    Safetensors,
+}
+
 fn auto() -> String {
     "auto".to_owned()
 }
@@ -303,6 +335,16 @@ mod tests {
         assert_eq!(lora.targets, BTreeSet::from([Target::QProj, Target::VProj]));
         let refusal = config.method.lora(Family::Falcon).unwrap_err();
         assert!(refusal.contains("q_proj") && refusal.contains("query_key_value, dense, dense_h_to_4h"), "{refusal}");
+    }
+
+    #[test]
+    fn a_merged_model_is_asked_for_and_changes_nothing_else() {
+        let plain = parse(r#"{"base": "file:m"}"#).unwrap();
+        assert!(!serde_json::to_string(&plain).unwrap().contains("output"), "the key of a plain training stays");
+        let config = parse(r#"{"base": "file:m", "output": {"merged": "safetensors", "dtype": "f16"}}"#).unwrap();
+        assert_eq!(config.output, OutputConfig { merged: Merged::Safetensors, dtype: Precision::F16 });
+        assert!(serde_json::to_string(&config).unwrap().contains(r#""merged":"safetensors""#));
+        assert!(parse(r#"{"base": "file:m", "output": {"merged": "gguf"}}"#).is_err());
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use super::{Bytes, Format, Stored, map_file};
+use super::{Bytes, Format, Stored, header, map_file};
 use crate::ModelError;
 
 #[derive(Deserialize)]
@@ -17,36 +17,77 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// The tensors of a model, and the file that each lies in.
+#[derive(Debug, Default)]
+pub(super) struct Tensors {
+    pub(super) stored: BTreeMap<String, Stored>,
+    pub(super) files: BTreeMap<String, PathBuf>,
+}
+
 /// Returns every tensor of a folder, mapped and not yet decoded.
-pub(super) fn read(folder: &Path) -> Result<BTreeMap<String, Stored>, ModelError> {
+pub(super) fn read(folder: &Path) -> Result<Tensors, ModelError> {
     let index = folder.join("model.safetensors.index.json");
-    let mut tensors = BTreeMap::new();
+    let mut tensors = Tensors::default();
     if !index.exists() {
-        read_file(&folder.join("model.safetensors"), &mut tensors)?;
+        tensors.add(&folder.join("model.safetensors"))?;
         return Ok(tensors);
     }
-    for shard in shards(&index)? {
-        read_file(&folder.join(shard), &mut tensors)?;
+    let places = places(&index)?;
+    for shard in places.values().collect::<BTreeSet<_>>() {
+        let path = folder.join(shard);
+        if !path.exists() {
+            return Err(missing_shard(path, index, &places));
+        }
+        tensors.add(&path)?;
     }
-    Ok(tensors)
+    // A shard of another download can have the right name.
+    match places.iter().find(|(name, _)| !tensors.stored.contains_key(*name)) {
+        Some((name, shard)) => Err(ModelError::format(
+            &folder.join(shard),
+            format!("tensor {name} is not in it, although {} says so", index.display()),
+        )),
+        None => Ok(tensors),
+    }
 }
 
-/// Returns the names of the shards that an index lists: plain names, so that an index cannot point outside its folder.
-fn shards(index: &Path) -> Result<BTreeSet<String>, ModelError> {
+impl Tensors {
+    fn add(&mut self, path: &Path) -> Result<(), ModelError> {
+        for (name, stored) in read_file(path)? {
+            if let Some(other) = self.files.insert(name.clone(), path.to_owned()) {
+                let reason = format!("tensor {name} is in {} already", other.display());
+                return Err(ModelError::format(path, reason));
+            }
+            self.stored.insert(name, stored);
+        }
+        Ok(())
+    }
+}
+
+fn missing_shard(path: PathBuf, index: PathBuf, places: &BTreeMap<String, String>) -> ModelError {
+    let own = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let mut lost = places.iter().filter(|(_, shard)| *shard == own).map(|(name, _)| name.clone());
+    let (first, more) = (lost.next().unwrap_or_default(), lost.count());
+    ModelError::MissingShard { path, index, first, more }
+}
+
+/// Returns which shard holds which tensor: plain names, so that an index cannot point outside its folder.
+fn places(index: &Path) -> Result<BTreeMap<String, String>, ModelError> {
     let text = std::fs::read_to_string(index).map_err(|source| ModelError::Read { path: index.to_owned(), source })?;
     let parsed: Index = serde_json::from_str(&text).map_err(|error| ModelError::format(index, error.to_string()))?;
-    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
-    match names.iter().find(|name| name.contains(['/', '\\']) || !name.ends_with(".safetensors")) {
+    let plain = |name: &str| !name.contains(['/', '\\']) && name.ends_with(".safetensors");
+    match parsed.weight_map.values().find(|name| !plain(name)) {
         Some(name) => Err(ModelError::format(index, format!("{name:?} is not the name of a safetensors file beside it"))),
-        None => Ok(names),
+        None => Ok(parsed.weight_map),
     }
 }
 
-/// Adds the tensors of one file.
-pub(crate) fn read_file(path: &Path, tensors: &mut BTreeMap<String, Stored>) -> Result<(), ModelError> {
+/// Reads the tensors of one file.
+pub(crate) fn read_file(path: &Path) -> Result<BTreeMap<String, Stored>, ModelError> {
     let map = map_file(path)?;
     let fail = |reason: String| ModelError::format(path, reason);
-    let file = SafeTensors::deserialize(&map).map_err(|error| fail(error.to_string()))?;
+    let broken = |error: safetensors::SafeTensorError| fail(header::explain(&map).unwrap_or_else(|| error.to_string()));
+    let file = SafeTensors::deserialize(&map).map_err(broken)?;
+    let mut tensors = BTreeMap::new();
     for (name, view) in file.tensors() {
         let format = Format::from_safetensors(view.dtype())
             .ok_or_else(|| fail(format!("tensor {name} is stored as {:?}, which is not supported", view.dtype())))?;
@@ -58,17 +99,18 @@ pub(crate) fn read_file(path: &Path, tensors: &mut BTreeMap<String, Stored>) -> 
         let start = view.data().as_ptr().addr() - map.as_ptr().addr();
         let bytes = Bytes::mapped(Arc::clone(&map), start, view.data().len())
             .ok_or_else(|| fail(format!("tensor {name} reaches past the end of the file")))?;
-        if tensors.insert(name.clone(), Stored::new(format, shape, bytes)).is_some() {
-            return Err(fail(format!("tensor {name} is in two shards")));
-        }
+        tensors.insert(name, Stored::new(format, shape, bytes));
     }
-    Ok(())
+    Ok(tensors)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Checkpoint, weights::config::tests::tiny};
+    use crate::{
+        Checkpoint,
+        weights::{config::tests::tiny, names},
+    };
 
     #[test]
     fn a_saved_folder_is_the_same_model() {
@@ -90,9 +132,13 @@ mod tests {
         crate::weights::save_folder(&model, folder.path()).expect("saved");
         let index = folder.path().join("model.safetensors.index.json");
         std::fs::rename(folder.path().join("model.safetensors"), folder.path().join("a.safetensors")).expect("moved");
-        std::fs::write(&index, r#"{"weight_map": {"x": "a.safetensors"}}"#).expect("written");
+        let write = |shard: &str| {
+            let places: BTreeMap<String, &str> = names::all(&tiny()).into_iter().map(|tensor| (tensor.name, shard)).collect();
+            std::fs::write(&index, serde_json::json!({"weight_map": places}).to_string()).expect("written");
+        };
+        write("a.safetensors");
         assert!(Checkpoint::open(folder.path()).is_ok());
-        std::fs::write(&index, r#"{"weight_map": {"x": "../a.safetensors"}}"#).expect("written");
+        write("../a.safetensors");
         assert!(Checkpoint::open(folder.path()).expect_err("outside").to_string().contains("../a"));
     }
 

@@ -1,5 +1,7 @@
 //! Untrained models: small ones stand in for real ones in tests and demonstrations.
 
+use std::collections::BTreeMap;
+
 use super::{
     Bytes, Checkpoint, Format, Source, Stored,
     names::{self, Kind, Spec},
@@ -22,6 +24,6 @@ impl Checkpoint {
             (name, stored)
         };
         let tensors = names::all(config).into_iter().map(tensor).collect();
-        Self { path: "random".into(), config: config.clone(), tensors, source: Source::Folder }
+        Self { path: "random".into(), config: config.clone(), tensors, files: BTreeMap::new(), source: Source::Folder }
     }
 }
