@@ -87,8 +87,7 @@ impl Journal {
 
     /// Adds an entry, which is written by the next [`Self::commit`].
     pub fn append(&mut self, entry: &Entry) -> Result<(), JournalError> {
-        let line = render(entry).map_err(|error| failed("write", &self.path)(error.into()))?;
-        self.pending.extend_from_slice(line.as_bytes());
+        render(entry, &mut self.pending).map_err(|error| failed("write", &self.path)(error.into()))?;
         self.must_last |= must_last(&entry.event);
         Ok(())
     }
@@ -157,19 +156,24 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Jou
     move |source| JournalError::Io { operation, path, source }
 }
 
-/// The entry's JSON with the checksum of everything before it as the last member.
-fn render(entry: &Entry) -> Result<String, serde_json::Error> {
-    let mut line = serde_json::to_string(entry)?;
-    let check = checksum(&line);
-    line.truncate(line.len() - 1);
-    line.push_str(CHECK);
-    line.push_str(&check);
-    line.push_str("\"}\n");
-    Ok(line)
+/// Adds the entry's JSON with the checksum of everything before it as the last member.
+fn render(entry: &Entry, lines: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let begin = lines.len();
+    if let Err(error) = serde_json::to_writer(&mut *lines, entry) {
+        // Half an entry would hide all that follow it.
+        lines.truncate(begin);
+        return Err(error);
+    }
+    let check = checksum(lines.get(begin..).unwrap_or_default());
+    lines.pop();
+    lines.extend_from_slice(CHECK.as_bytes());
+    lines.extend_from_slice(check.as_bytes());
+    lines.extend_from_slice(b"\"}\n");
+    Ok(())
 }
 
-fn checksum(body: &str) -> String {
-    Digest::of(body.as_bytes()).short()
+fn checksum(body: &[u8]) -> String {
+    Digest::of(body).short()
 }
 
 /// The valid entries and the bytes they fill.
@@ -188,7 +192,7 @@ fn parse_line(line: &[u8]) -> Option<Entry> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix("\"}\n")?;
     let (body, check) = line.rsplit_once(CHECK)?;
     let body = format!("{body}}}");
-    if checksum(&body) == check { serde_json::from_str(&body).ok() } else { None }
+    if checksum(body.as_bytes()) == check { serde_json::from_str(&body).ok() } else { None }
 }
 
 #[cfg(test)]
@@ -204,7 +208,9 @@ mod tests {
     }
 
     fn journal(count: u64) -> Vec<u8> {
-        (0..count).map(|seq| render(&entry(seq)).unwrap()).collect::<String>().into_bytes()
+        let mut lines = Vec::new();
+        (0..count).for_each(|seq| render(&entry(seq), &mut lines).unwrap());
+        lines
     }
 
     #[test]

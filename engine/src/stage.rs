@@ -1,6 +1,6 @@
 //! What a stage is: a typed configuration, declared ports, and one synchronous function.
 
-use std::{marker::PhantomData, path::PathBuf, time::Duration};
+use std::{borrow::Cow, marker::PhantomData, path::PathBuf, time::Duration};
 
 use schemars::{JsonSchema, Schema};
 use serde::{Serialize, de::DeserializeOwned};
@@ -183,10 +183,10 @@ pub trait DynStage: Send + Sync {
         None
     }
     /// The configuration with every default filled in; hashed into the action key.
-    fn config(&self) -> &Value;
+    fn config(&self) -> Cow<'_, Value>;
     /// What of it is hashed: all of it, unless a part says where things lie and not what they are.
     fn keyed(&self) -> Value {
-        self.config().clone()
+        self.config().into_owned()
     }
     /// See [`Stage::still_holds`].
     fn still_holds(&self, site: &Site, output: &dyn Fn(&str) -> Option<PathBuf>) -> bool;
@@ -244,8 +244,8 @@ impl<S: Stage> DynStage for Configured<S> {
     fn stall(&self) -> Option<Duration> {
         S::STALL
     }
-    fn config(&self) -> &Value {
-        &self.canonical
+    fn config(&self) -> Cow<'_, Value> {
+        Cow::Borrowed(&self.canonical)
     }
     fn still_holds(&self, site: &Site, output: &dyn Fn(&str) -> Option<PathBuf>) -> bool {
         S::still_holds(&self.config, site, output)

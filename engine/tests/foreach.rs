@@ -18,7 +18,7 @@ fn names(plan: &Plan) -> Vec<&str> {
 }
 
 fn config(plan: &Plan, stage: &str) -> Value {
-    plan.graph[plan.find(stage).unwrap()].stage.config().clone()
+    plan.graph[plan.find(stage).unwrap()].stage.config().into_owned()
 }
 
 /// What a port of a stage reads, in order.

@@ -51,7 +51,7 @@ fn a_resumed_run_names_the_stages_that_were_edited_and_goes_on_with_what_they_sa
         edited.iter().flat_map(|edit| edit.changes.iter().map(move |change| format!("{}: {change}", edit.stage))).collect();
     assert_eq!(told, [r#"first: with.text "abc" -> "abcd""#, r#"last: with.separator "," -> ";""#]);
     assert!(ran(&summary, "first") && ran(&summary, "last"));
-    assert_eq!(stage(&summary, "first").outputs["out"].bytes, 4);
+    assert_eq!(stage(&summary, "first").outputs.get("out").unwrap().bytes, 4);
 
     let entries = History::of(&lab.project()).entries(first.run).unwrap();
     assert!(entries.iter().any(|entry| matches!(&entry.event, Event::RunResumed { edited: kept } if *kept == edited)));

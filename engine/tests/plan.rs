@@ -25,7 +25,7 @@ fn names(plan: &Plan) -> Vec<&str> {
 }
 
 fn config(plan: &Plan, stage: &str) -> serde_json::Value {
-    plan.graph[plan.find(stage).unwrap()].stage.config().clone()
+    plan.graph[plan.find(stage).unwrap()].stage.config().into_owned()
 }
 
 fn key(plan: &Plan, stage: &str) -> Digest {
@@ -230,7 +230,7 @@ fn a_stage_is_restored_from_its_recorded_configuration() {
     );
     for name in ["a", "c"] {
         let stage = &plan.graph[plan.find(name).unwrap()].stage;
-        let restored = restore_stage(&toys(), stage.kind(), stage.config()).unwrap();
+        let restored = restore_stage(&toys(), stage.kind(), &stage.config()).unwrap();
         assert_eq!((restored.config(), restored.ports()), (stage.config(), stage.ports()));
     }
     assert!(restore_stage(&toys(), "no/such", &json!({})).is_err());

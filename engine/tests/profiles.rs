@@ -28,7 +28,7 @@ stages:
 ";
 
 fn config(plan: &Plan, stage: &str) -> serde_json::Value {
-    plan.graph[plan.find(stage).unwrap()].stage.config().clone()
+    plan.graph[plan.find(stage).unwrap()].stage.config().into_owned()
 }
 
 #[test]

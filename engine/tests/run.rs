@@ -333,7 +333,7 @@ fn a_command_is_keyed_by_its_code_and_sees_only_what_it_declares() {
     let first = lab.run(&flow);
     assert_eq!(first.outcome, Outcome::Succeeded, "{:?}", stage(&first, "tool").error);
     let store = Store::open(&lab.store).unwrap();
-    let result = fs::read_to_string(store.cas().path(&stage(&first, "tool").outputs["result"].digest)).unwrap();
+    let result = fs::read_to_string(store.cas().path(&stage(&first, "tool").outputs.get("result").unwrap().digest)).unwrap();
     assert!(result.starts_with("abc\n") && result.contains("LANG=C.UTF-8") && !result.contains("CARGO"), "{result}");
     assert!(cached(&lab.run(&flow), "tool"));
     fs::write(lab.root.join("tool.sh"), "cat \"$1\" > \"$2\"\n").unwrap();
@@ -398,7 +398,7 @@ fn a_damaged_blob_is_found_and_made_again() {
     let lab = Lab::new();
     let first = lab.run(&pair("abc", 1, ","));
     let store = Store::open(&lab.store).unwrap();
-    let digest = stage(&first, "first").outputs["out"].digest;
+    let digest = stage(&first, "first").outputs.get("out").unwrap().digest;
     let blob = store.cas().path(&digest);
     let mut writable = fs::metadata(&blob).unwrap().permissions();
     #[expect(clippy::permissions_set_readonly_false, reason = "the blob is the test's own")]
@@ -424,7 +424,7 @@ fn the_collector_keeps_what_runs_refer_to_and_frees_the_rest() {
     assert_eq!(lab.run(&pair("abc", 1, ",")).cached(), 2);
     let swept = store.collect(&eager).unwrap();
     assert_eq!(swept.results, 2);
-    assert!(!store.cas().path(&stage(&first, "first").outputs["out"].digest).exists());
+    assert!(!store.cas().path(&stage(&first, "first").outputs.get("out").unwrap().digest).exists());
     let again = lab.run(&pair("abc", 1, ","));
     assert!(ran(&again, "first"));
     assert!(matches!(why(&lab.project(), "first", None).unwrap().reason, Reason::Repeated { .. }));

@@ -8,6 +8,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use std::{
 use flow_engine::{
     Artifact, ArtifactKind, Digest,
     plan::{Action, Plan},
-    run::{History, StageStatus},
+    run::{History, RunState, StageStatus},
     store::{ActionResult, Staged, Store},
 };
 use support::Lab;
@@ -68,7 +69,6 @@ fn peak_of(mut engine: Child) -> usize {
 
 /// Layers of a hundred stages that read two of the layer before.
 fn layers(stages: usize) -> String {
-    use std::fmt::Write;
     let mut text = "flow: 1\nname: many\nstages:\n".to_owned();
     for index in 0..stages {
         if index < 100 {
@@ -84,6 +84,48 @@ fn layers(stages: usize) -> String {
         }
     }
     text
+}
+
+/// Commands of which so many differ; the others repeat them under other names. Every tenth begins anew, the others read the two
+/// before them.
+const DISTINCT: usize = 50;
+
+fn commands(stages: usize) -> String {
+    let mut text = "flow: 1\nname: commands\nstages:\n".to_owned();
+    for index in 0..stages {
+        let place = index % DISTINCT;
+        let reads: Vec<(usize, &str)> = (1..=2.min(place % 10)).map(|back| index - back).zip(["a", "b"]).collect();
+        let bound: Vec<String> = reads.iter().map(|(read, port)| format!("{port}: s{read}.o")).collect();
+        let named: Vec<String> = reads.iter().map(|(_, port)| format!(", \"${{in.{port}}}\"")).collect();
+        writeln!(text, "  s{index}:\n    uses: cmd@1\n    in: {{{}}}", bound.join(", ")).unwrap();
+        writeln!(text, "    run: [sh, -c, 'echo {place} > o', sh{}]\n    out: {{o: {{path: o}}}}", named.concat()).unwrap();
+    }
+    text
+}
+
+/// A stage with so many instances, and one that reads them all.
+fn fanned(instances: usize) -> String {
+    let values: Vec<String> = (0..instances).map(|index| format!("n{index}")).collect();
+    let many = format!(
+        "{{foreach: {{n: [{}]}}, uses: cmd@1, run: [sh, -c, 'echo same > o'], out: {{o: {{path: o}}}}}}",
+        values.join(", ")
+    );
+    let count = format!("test $# -eq {instances} && echo $# > o");
+    let all =
+        format!("{{uses: cmd@1, in: {{all: many@*.o}}, run: [sh, -c, '{count}', sh, \"${{in.all}}\"], out: {{o: {{path: o}}}}}}");
+    format!("flow: 1\nname: fanned\nstages:\n  many: {many}\n  all: {all}\n")
+}
+
+/// Runs a workflow in an engine of its own; what came of it, and the memory it took in kibibytes.
+fn run(lab: &Lab, workflow: &str) -> (RunState, usize) {
+    fs::write(lab.root.join("workflow.yaml"), workflow).unwrap();
+    let peak = peak_of(engine(lab));
+    (History::of(&lab.project()).load(lab.latest()).unwrap(), peak)
+}
+
+/// How many stages were there already.
+fn cached(summary: &RunState) -> usize {
+    summary.stages.iter().filter(|stage| matches!(stage.status, StageStatus::Cached { .. }) && stage.attempts == 0).count()
 }
 
 /// Records a result for every stage without running any: all give the same blob.
@@ -124,13 +166,37 @@ fn a_run_of_many_cached_stages_ends_in_bounded_memory() {
     let lab = Lab::new();
     fs::write(lab.root.join("workflow.yaml"), layers(stages)).unwrap();
     record_all(&lab, &lab.plan());
-    let peak = peak_of(engine(&lab));
-    let ended = History::of(&lab.project()).load(lab.latest()).unwrap();
-    assert_eq!(ended.stages.len(), stages);
-    assert!(ended.stages.iter().all(|stage| matches!(stage.status, StageStatus::Cached { .. }) && stage.attempts == 0));
+    let (ended, peak) = run(&lab, &layers(stages));
+    assert_eq!((ended.stages.len(), cached(&ended)), (stages, stages));
     // The goal is 300 MB for 100,000 stages: two kibibytes each.
     assert!(peak > 0 && peak < BASE + 2 * stages, "{peak} KiB for {stages} stages");
     eprintln!("{stages} stages: {} MiB", peak / 1024);
+}
+
+/// The same for commands, of which most are the same: ten times as many.
+#[test]
+fn a_run_of_many_equal_commands_ends_in_bounded_memory() {
+    let stages = 10 * size("FLOW_STAGES", 10_000);
+    let lab = Lab::new();
+    run(&lab, &commands(DISTINCT));
+    let (ended, peak) = run(&lab, &commands(stages));
+    assert_eq!((ended.stages.len(), cached(&ended)), (stages, stages));
+    assert!(peak < BASE + 4 * stages, "{peak} KiB for {stages} stages");
+    eprintln!("{stages} commands: {} MiB", peak / 1024);
+}
+
+/// A stage of ten thousand instances that all do the same is gathered by one that reads them all.
+#[test]
+fn many_instances_are_gathered_in_bounded_memory() {
+    let instances = size("FLOW_STAGES", 10_000);
+    let lab = Lab::new();
+    run(&lab, &fanned(1));
+    let (first, peak) = run(&lab, &fanned(instances));
+    assert_eq!((first.stages.len(), cached(&first)), (instances + 1, instances));
+    let (second, again) = run(&lab, &fanned(instances));
+    assert_eq!(cached(&second), instances + 1);
+    assert!(peak.max(again) < BASE + 6 * instances, "{peak} and {again} KiB for {instances} instances");
+    eprintln!("{instances} instances: {} and {} MiB", peak / 1024, again / 1024);
 }
 
 /// A folder of many files is read once, and a second run looks at each without reading or keeping much of it.
@@ -153,7 +219,9 @@ fn many_files_of_one_source_are_read_once_in_bounded_memory() {
     let (before, after) = (history.load(read).unwrap(), history.load(lab.latest()).unwrap());
     assert!(matches!(after.stages[0].status, StageStatus::Cached { .. }), "{:?}", after.stages[0].error);
     assert_eq!((before.stages[0].attempts, after.stages[0].attempts), (1, 0));
-    let text = fs::read_to_string(Store::open(&lab.store).unwrap().cas().path(&after.stages[0].outputs["out"].digest)).unwrap();
+    let text =
+        fs::read_to_string(Store::open(&lab.store).unwrap().cas().path(&after.stages[0].outputs.get("out").unwrap().digest))
+            .unwrap();
     assert_eq!(text.split_whitespace().count(), files);
     // A path, a name, a digest, and what the file looked like.
     assert!(first.max(second) < BASE + 2 * files, "{first} and {second} KiB for {files} files");

@@ -146,7 +146,7 @@ fn leased_cards_are_told_to_the_stage() {
         "resources": {"gpus": 2},
     }}));
     assert_eq!(summary.outcome, Outcome::Succeeded, "{:?}", stage(&summary, "cards").error);
-    assert_eq!(stage(&summary, "cards").outputs["seen"].digest, flow_engine::Digest::of(b"GPU-a,GPU-b"));
+    assert_eq!(stage(&summary, "cards").outputs.get("seen").unwrap().digest, flow_engine::Digest::of(b"GPU-a,GPU-b"));
     let leases = fs::read_dir(lab.store.join("slots")).unwrap().filter(|entry| entry.as_ref().unwrap().file_name() != "lock");
     assert_eq!(leases.count(), 0);
 }

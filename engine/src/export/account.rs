@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    Artifact, Digest,
+    Artifact, Digest, Named,
     history::{RunRecord, Texts},
     project::Project,
     run::{Entry, Event, GateVerdict, History, RunError, RunId, RunPaths, RunState, StageStatus},
@@ -56,7 +56,7 @@ pub struct StageAccount {
     /// Its action key, once known.
     pub key: Option<Digest>,
     /// Outputs by port.
-    pub outputs: BTreeMap<String, Artifact>,
+    pub outputs: Named<Artifact>,
     /// What it measured.
     pub metrics: BTreeMap<String, f64>,
     /// Judged gates and expectations.

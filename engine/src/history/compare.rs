@@ -174,7 +174,7 @@ mod tests {
                 stage: "train".into(),
                 key: artifact.digest,
                 attempt: 1,
-                outputs: BTreeMap::from([("report".into(), artifact)]),
+                outputs: crate::Named::from([("report".into(), artifact)]),
                 metrics: BTreeMap::new(),
                 seconds: 1.0,
             },

@@ -89,7 +89,7 @@ pub(super) fn path_of(file: &str, project: &Project) -> String {
 /// Keeps the texts of a command's code, so that a later run can say what changed in them.
 pub(crate) fn keep_code(folder: &Path, stage: &PlannedStage, sources: &BTreeMap<String, Vec<SourceFile>>) {
     let texts = Texts::of(folder);
-    for pattern in code_patterns(stage.stage.kind(), stage.stage.config()) {
+    for pattern in code_patterns(stage.stage.kind(), &stage.stage.config()) {
         for file in sources.get(&pattern).into_iter().flatten().filter(|file| file.bytes <= LARGEST_CODE) {
             // A program that is no text, or is gone by now, is told by its digest alone.
             let Ok(text) = fs::read_to_string(&file.path) else { continue };

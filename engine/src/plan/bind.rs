@@ -111,6 +111,7 @@ impl<'a> Binding<'a> {
                 bound.push((name.clone(), outputs));
             }
         }
+        bound.shrink_to_fit();
         for port in known.into_iter().flatten() {
             let missing = port.arity != Arity::Optional && !document.inputs.contains_key(&port.name);
             // An input that could not be read is told where it is written.
@@ -172,7 +173,11 @@ impl<'a> Binding<'a> {
         let before = self.connections;
         self.connections += found.len();
         if self.connections <= CONNECTIONS {
-            outputs.extend(found);
+            if outputs.is_empty() {
+                *outputs = found;
+            } else {
+                outputs.extend(found);
+            }
         } else if before <= CONNECTIONS {
             let message = format!("the stages read more than {CONNECTIONS} outputs together");
             let help = "gather once, in a stage that the others read from".to_owned();

@@ -137,6 +137,11 @@ pub struct Origin {
 }
 
 impl PlannedStage {
+    /// Whether anything is asked before or after it runs.
+    pub(crate) fn has_expressions(&self) -> bool {
+        self.condition.is_some() || !self.gates.is_empty() || !self.expectations.is_empty()
+    }
+
     /// What its expressions read, given what it measured and how other stages ended (by their names in the plan).
     pub fn scope<'a>(&'a self, metrics: &'a BTreeMap<String, f64>, stages: &'a BTreeMap<String, Reading>) -> Scope<'a> {
         Scope { params: &self.params, prefix: &self.prefix, metrics, stages }

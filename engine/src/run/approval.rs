@@ -136,7 +136,7 @@ pub(crate) fn reviewed(stage: &PlannedStage, inputs: &BTreeMap<String, Vec<SpecI
 /// What a stage of a run asks. A stage that never asked anything is an error.
 pub fn question(project: &Project, told: &RunState, stage: &str) -> Result<Question, RunError> {
     let found = asked(told, stage)?;
-    let (key, terms) = (found.0, found.1.asking.clone().unwrap_or_default());
+    let (key, terms) = (found.0, found.1.asking.as_deref().cloned().unwrap_or_default());
     Ok(asking(project, told, (key, found.1), &terms).question()?)
 }
 
@@ -179,7 +179,7 @@ pub fn approve(
 ) -> Result<ApprovalRecord, RunError> {
     let told = History::of(project).load(run)?;
     let found = asked(&told, stage)?;
-    let terms = found.1.asking.clone().unwrap_or_default();
+    let terms = found.1.asking.as_deref().cloned().unwrap_or_default();
     Ok(asking(project, &told, found, &terms).decide(decision, signatory)?)
 }
 

@@ -158,7 +158,7 @@ impl Observer for Auditor {
 fn secrets(plan: &Plan) -> BTreeMap<String, Vec<String>> {
     let stages = plan.graph.node_weights().map(|stage| {
         let mut found = Vec::new();
-        collect(stage.stage.config(), &mut found);
+        collect(&stage.stage.config(), &mut found);
         (stage.name.clone(), found)
     });
     stages.filter(|(_, found)| !found.is_empty()).collect()

@@ -176,7 +176,7 @@ impl Round<'_> {
         };
         AttemptSpec {
             kind: planned.stage.kind().to_owned(),
-            config: planned.stage.config().clone(),
+            config: planned.stage.config().into_owned(),
             key: prepared.key,
             owner,
             inputs: self.found.inputs.clone(),

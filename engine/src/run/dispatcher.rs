@@ -43,7 +43,7 @@ use crate::{
     govern::{GovernError, KeyRing, Signatory},
     journal::Journal,
     machine::Machine,
-    plan::{Edge, Plan},
+    plan::{Edge, Plan, PlannedStage},
     project::Project,
     store::{StatIndex, Store, StoreError, failpoint},
 };
@@ -88,6 +88,8 @@ pub(crate) struct Dispatcher {
     running: usize,
     finished: BTreeMap<NodeIndex, Arc<Done>>,
     readings: BTreeMap<String, Reading>,
+    /// Whether any expression may read of other stages.
+    reads: bool,
     parked: BTreeMap<NodeIndex, (StageWork, Parked)>,
     unseen: BTreeSet<String>,
     rewinds: Rewinds,
@@ -162,6 +164,7 @@ impl Dispatcher {
             running: 0,
             finished: BTreeMap::new(),
             readings: BTreeMap::new(),
+            reads: shared.plan.graph.node_weights().any(PlannedStage::has_expressions),
             parked: BTreeMap::new(),
             unseen: opened.unseen,
             rewinds: Rewinds::default(),
@@ -170,14 +173,14 @@ impl Dispatcher {
             shared,
         };
         engine::sign_in(&dispatcher.shared.paths);
-        dispatcher.announce(&opened.first)?;
+        dispatcher.announce(opened.first)?;
         Ok(dispatcher)
     }
 
     /// The first entry of a new journal, or the resumption of an old one.
-    fn announce(&mut self, first: &First) -> Result<(), RunError> {
+    fn announce(&mut self, first: First) -> Result<(), RunError> {
         match first {
-            First::Started(entry) => self.publish(entry.as_ref().clone()),
+            First::Started(entry) => self.publish(*entry),
             First::Resumed => self.record(Event::RunResumed { edited: edited(&self.shared, &self.state) }),
         }
     }
@@ -323,7 +326,7 @@ impl Dispatcher {
             let mut bound = Vec::new();
             for (producer, port) in &binding.from {
                 let Some(finished) = self.finished.get(producer) else { continue };
-                let Some(artifact) = finished.result.outputs.get(port) else { continue };
+                let Some(artifact) = finished.outputs.get(port) else { continue };
                 let name = self.name(*producer);
                 bound.push(SpecInput { artifact: artifact.clone(), from: format!("{name}.{port}") });
                 if finished.ran {
@@ -371,11 +374,13 @@ impl Dispatcher {
     fn done(&mut self, node: NodeIndex, done: Done) -> Result<(), RunError> {
         let plan = self.shared.plan.clone();
         let planned = &plan.graph[node];
-        let verdicts = judge::verdicts(planned, &done.result.metrics, &self.readings);
+        let verdicts = judge::verdicts(planned, &done.metrics, &self.readings);
         if !verdicts.is_empty() {
             self.record(Event::StageJudged { stage: planned.name.clone(), verdicts })?;
         }
-        self.reports.insert(planned.name.clone(), done.reports.clone());
+        if !done.reports.is_empty() {
+            self.reports.insert(planned.name.clone(), done.reports.clone());
+        }
         let stands = self.state.stage(&planned.name).is_some_and(|stage| stage.status.has_outputs());
         let done = Arc::new(done);
         self.shared.lineage.record(node, done.clone());
@@ -394,8 +399,10 @@ impl Dispatcher {
         if let Some(slot) = self.standing.get_mut(node.index()) {
             *slot = standing;
         }
-        let metrics = self.finished.get(&node).map(|finished| finished.result.metrics.clone()).unwrap_or_default();
-        self.readings.insert(self.name(node), Reading { status: status.to_owned(), metrics });
+        if self.reads {
+            let metrics = self.finished.get(&node).map(|finished| finished.metrics.clone()).unwrap_or_default();
+            self.readings.insert(self.name(node), Reading { status: status.to_owned(), metrics });
+        }
         if let Some(consumers) = again {
             // Everybody after it has counted it already.
             for consumer in consumers {

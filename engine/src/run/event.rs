@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    Artifact, ArtifactKind, Digest, StageError,
+    Artifact, ArtifactKind, Digest, Named, StageError,
     context::{Decision, Progress},
     govern::{ReviewTerms, Starter},
     history::StageEdit,
@@ -268,7 +268,7 @@ pub enum Event {
         /// Why it need not run.
         hit: Hit,
         /// Outputs by port.
-        outputs: BTreeMap<String, Artifact>,
+        outputs: Named<Artifact>,
         /// What it measured when it ran.
         metrics: BTreeMap<String, f64>,
         /// How long it took then.
@@ -326,7 +326,7 @@ pub enum Event {
         /// The attempt.
         attempt: u32,
         /// Outputs by port.
-        outputs: BTreeMap<String, Artifact>,
+        outputs: Named<Artifact>,
         /// What it measured.
         metrics: BTreeMap<String, f64>,
         /// Wall time of the attempt.

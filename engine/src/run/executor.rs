@@ -24,7 +24,7 @@ use super::{
     spec::{AttemptSpec, Guarded},
 };
 use crate::{
-    ArtifactKind, Digest, Effect, StageError, StageRegistry,
+    Artifact, ArtifactKind, Digest, Effect, Named, StageError, StageRegistry,
     context::{Decision, Progress},
     govern::Starter,
     history::keep_code,
@@ -102,8 +102,10 @@ pub(crate) enum StageEnd {
 /// A stage with outputs.
 pub(crate) struct Done {
     pub(crate) key: Digest,
-    pub(crate) result: ActionResult,
-    pub(crate) source_digests: BTreeMap<String, Digest>,
+    pub(crate) outputs: Named<Artifact>,
+    pub(crate) metrics: BTreeMap<String, f64>,
+    pub(crate) seconds: f64,
+    pub(crate) source_digests: Named<Digest>,
     pub(crate) reports: BTreeMap<String, PathBuf>,
     pub(crate) ran: bool,
 }
@@ -368,9 +370,9 @@ impl Executor {
             stage: self.name(),
             key: self.prepared.key,
             attempt: self.work.attempts,
-            outputs: done.result.outputs.clone(),
-            metrics: done.result.metrics.clone(),
-            seconds: done.result.seconds,
+            outputs: done.outputs.clone(),
+            metrics: done.metrics.clone(),
+            seconds: done.seconds,
         });
         Ok(Step::End(StageEnd::Done(Box::new(done))))
     }
@@ -439,7 +441,7 @@ impl Executor {
             planned.stage.ports().outputs.into_iter().map(|port| (port.name, port.kind)).collect();
         AttemptSpec {
             kind: planned.stage.kind().to_owned(),
-            config: planned.stage.config().clone(),
+            config: planned.stage.config().into_owned(),
             key: prepared.key,
             owner,
             inputs: self.work.inputs.clone(),

@@ -51,9 +51,9 @@ fn ancestor(plan: &Plan, node: NodeIndex, done: &Done) -> Ancestor {
         stage: planned.name.clone(),
         kind: planned.stage.kind().to_owned(),
         key: done.key,
-        config: planned.stage.config().clone(),
-        outputs: done.result.outputs.iter().map(|(port, artifact)| (port.clone(), artifact.digest)).collect(),
-        metrics: done.result.metrics.clone(),
-        sources: done.source_digests.clone(),
+        config: planned.stage.config().into_owned(),
+        outputs: done.outputs.iter().map(|(port, artifact)| (port.clone(), artifact.digest)).collect(),
+        metrics: done.metrics.clone(),
+        sources: done.source_digests.iter().map(|(name, digest)| (name.clone(), *digest)).collect(),
     }
 }

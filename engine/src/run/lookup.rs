@@ -174,9 +174,9 @@ pub(crate) fn cached(
         stage: shared.plan.graph[work.node].name.clone(),
         key: prepared.key,
         hit,
-        outputs: done.result.outputs.clone(),
-        metrics: done.result.metrics.clone(),
-        seconds: done.result.seconds,
+        outputs: done.outputs.clone(),
+        metrics: done.metrics.clone(),
+        seconds: done.seconds,
     });
     Ok(StageEnd::Done(Box::new(done)))
 }
@@ -189,7 +189,9 @@ pub(crate) fn done(
     ran: bool,
 ) -> Result<Done, StageError> {
     let reports = lay_out_reports(shared, &shared.plan.graph[work.node].name, &result)?;
-    Ok(Done { key: prepared.key, result, source_digests: prepared.source_digests.clone(), reports, ran })
+    let ActionResult { outputs, metrics, seconds, .. } = result;
+    let source_digests = prepared.source_digests.clone();
+    Ok(Done { key: prepared.key, outputs, metrics, seconds, source_digests, reports, ran })
 }
 
 fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {

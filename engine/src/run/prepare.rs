@@ -9,7 +9,7 @@ use super::{
     spec::{Guarded, SpecInput},
 };
 use crate::{
-    Digest, Effect, StageError,
+    Digest, Effect, Named, StageError,
     canonical::CanonicalError,
     context::Site,
     plan::{Action, ActionInput, KEY_CONTEXT, Plan, PlannedStage},
@@ -42,7 +42,7 @@ pub(crate) struct Prepared {
     /// What decides the key, with the resolved sources.
     pub(crate) action: Action,
     /// One digest for each source.
-    pub(crate) source_digests: BTreeMap<String, Digest>,
+    pub(crate) source_digests: Named<Digest>,
     /// What the key was hashed from.
     pub(crate) preimage: Vec<u8>,
     /// The way its checkpoints are filed under.

@@ -1,12 +1,15 @@
 //! The state of a run: a pure fold of its events. The dispatcher, `flow status`, and `flow resume` use the same function.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Clause, Entry, Event, GateVerdict, Hit, Outcome, Reviewed, RunId, RunRequest, SkipReason, StageOutline};
-use crate::{Artifact, Digest, StageError, context::Decision, govern::ReviewTerms, store::Owner};
+use crate::{Artifact, Digest, Named, StageError, context::Decision, govern::ReviewTerms, store::Owner};
 
 /// An entry that cannot follow what was applied before.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +40,9 @@ pub struct RunState {
     pub outcome: Option<Outcome>,
     /// The number of the next entry.
     pub next_seq: u64,
+    /// Places of stages by name: every entry asks for one.
     #[serde(skip)]
-    index: BTreeMap<String, usize>,
+    index: HashMap<String, usize>,
 }
 
 /// An object that a stage gave before and that had to be made again.
@@ -50,7 +54,7 @@ pub struct LostObject {
     pub reason: String,
 }
 
-/// What is known of one stage.
+/// What is known of one stage. What few stages have is boxed: a run may have a hundred thousand.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageState {
     /// Its name.
@@ -72,7 +76,7 @@ pub struct StageState {
     /// How long the work took, now or when it was cached.
     pub seconds: Option<f64>,
     /// Outputs by port.
-    pub outputs: BTreeMap<String, Artifact>,
+    pub outputs: Named<Artifact>,
     /// What it measured.
     pub metrics: BTreeMap<String, f64>,
     /// Judged gates and expectations.
@@ -81,11 +85,11 @@ pub struct StageState {
     pub reviewed: Vec<Reviewed>,
     /// Of whom it is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asking: Option<ReviewTerms>,
+    pub asking: Option<Box<ReviewTerms>>,
     /// What a person decided.
-    pub decision: Option<Decision>,
+    pub decision: Option<Box<Decision>>,
     /// The last error.
-    pub error: Option<StageError>,
+    pub error: Option<Box<StageError>>,
     /// Objects of it that were missing or damaged, so that it ran again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostObject>,
@@ -103,7 +107,7 @@ pub enum StageStatus {
     /// Somebody else works on it.
     Waiting {
         /// Who.
-        owner: Owner,
+        owner: Box<Owner>,
     },
     /// A process works on it.
     Running,
@@ -158,7 +162,7 @@ impl StageState {
             pid: None,
             started_at: None,
             seconds: None,
-            outputs: BTreeMap::new(),
+            outputs: Named::default(),
             metrics: BTreeMap::new(),
             verdicts: Vec::new(),
             reviewed: Vec::new(),
@@ -175,7 +179,7 @@ impl StageState {
         self.status = StageStatus::Pending;
         self.pid = None;
         self.seconds = None;
-        self.outputs.clear();
+        self.outputs = Named::default();
         self.metrics.clear();
         self.verdicts.clear();
         self.reviewed.clear();
@@ -261,12 +265,12 @@ impl StageState {
         match event {
             Event::StageWaiting { key, owner, .. } => {
                 self.key = Some(*key);
-                self.status = StageStatus::Waiting { owner: owner.clone() };
+                self.status = StageStatus::Waiting { owner: Box::new(owner.clone()) };
             }
             Event::StageParked { key, reviewed, asking, .. } => {
                 self.key = Some(*key);
                 self.reviewed.clone_from(reviewed);
-                self.asking = asking.as_deref().cloned();
+                self.asking.clone_from(asking);
                 self.status = StageStatus::Parked;
             }
             Event::StageDecided { key, decision, reviewed, .. } => {
@@ -274,7 +278,7 @@ impl StageState {
                 if !reviewed.is_empty() {
                     self.reviewed.clone_from(reviewed);
                 }
-                self.decision = Some(decision.clone());
+                self.decision = Some(Box::new(decision.clone()));
                 self.status = StageStatus::Pending;
             }
             Event::StageCached { key, hit, outputs, metrics, seconds, .. } => {
@@ -321,11 +325,11 @@ impl StageState {
 
     fn stop(&mut self, status: StageStatus, error: Option<&StageError>) {
         self.pid = None;
-        self.error = error.cloned();
+        self.error = error.cloned().map(Box::new);
         self.status = status;
     }
 
-    fn finish(&mut self, key: Digest, outputs: &BTreeMap<String, Artifact>, metrics: &BTreeMap<String, f64>, seconds: f64) {
+    fn finish(&mut self, key: Digest, outputs: &Named<Artifact>, metrics: &BTreeMap<String, f64>, seconds: f64) {
         self.key = Some(key);
         self.pid = None;
         self.error = None;
@@ -377,7 +381,7 @@ mod tests {
             stage: "a".to_owned(),
             key: Digest::of(b"a"),
             attempt: 1,
-            outputs: BTreeMap::new(),
+            outputs: Named::default(),
             metrics: BTreeMap::new(),
             seconds: 1.0,
         }

@@ -13,7 +13,7 @@ use super::{
     cas::shard,
     files::{self, Published},
 };
-use crate::{Artifact, Digest};
+use crate::{Artifact, Digest, Named};
 
 const FORMAT: u32 = 1;
 
@@ -28,7 +28,7 @@ pub struct ActionResult {
     /// The kind of stage, such as `data/clean`.
     pub kind: String,
     /// Outputs by port.
-    pub outputs: BTreeMap<String, Artifact>,
+    pub outputs: Named<Artifact>,
     /// What the stage measured.
     pub metrics: BTreeMap<String, f64>,
     /// Wall time of the attempt.
@@ -46,7 +46,7 @@ impl ActionResult {
             format: FORMAT,
             key,
             kind: kind.into(),
-            outputs: BTreeMap::new(),
+            outputs: Named::default(),
             metrics: BTreeMap::new(),
             seconds: 0.0,
             run: String::new(),
@@ -99,7 +99,7 @@ impl ActionCache {
                 return Ok(Looked::Lost(flaw));
             }
         }
-        if let Err(error) = files::touch(&self.entry(key)) {
+        if let Err(error) = files::note_use(&self.entry(key)) {
             tracing::debug!(%error, "Could not note the use of a result.");
         }
         Ok(Looked::Whole(Box::new(result)))

@@ -14,6 +14,8 @@ use super::StoreError;
 use crate::Digest;
 
 const CHUNK: usize = 1 << 20;
+/// A use this short a time after another one need not be noted.
+const A_MOMENT: Duration = Duration::from_mins(10);
 
 /// Every object of the store carries this modification time, so that any write through a link shows in its metadata. The
 /// fraction of the second names the boot in which its bytes were last read.
@@ -234,6 +236,18 @@ pub(crate) fn seal(path: &Path, mode: u32) -> Result<(), StoreError> {
 pub(crate) fn touch(path: &Path) -> Result<(), StoreError> {
     let touch = || fs::set_permissions(path, path.metadata()?.permissions());
     touch().map_err(StoreError::io("touch", path))
+}
+
+/// Sets the change time of a file that is used, unless it tells of a use a moment ago: the collector counts in days, and a
+/// change is written to disk.
+pub(crate) fn note_use(path: &Path) -> Result<(), StoreError> {
+    let metadata = path.metadata().map_err(StoreError::io("touch", path))?;
+    let changed = u64::try_from(metadata.ctime()).unwrap_or_default();
+    let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(changed));
+    if elapsed.is_ok_and(|elapsed| elapsed < A_MOMENT) {
+        return Ok(());
+    }
+    fs::set_permissions(path, metadata.permissions()).map_err(StoreError::io("touch", path))
 }
 
 /// Removes a file or folder, read-only folders included. A missing one is fine.

@@ -13,10 +13,9 @@ use super::{
     command::{SandboxLevel, ToolsDeclaration},
     duration::Period,
     hooks::Hooks,
-    named::Named,
     operations::{Repeats, ResourcesDocument, Stall},
 };
-use crate::{ArtifactKind, Secret, strict::Strict};
+use crate::{ArtifactKind, Named, Secret, strict::Strict};
 
 /// A workflow: a graph of stages. With `inputs` and `outputs` it is a component that other workflows use.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -264,10 +263,10 @@ pub struct StageDocument {
     pub code: Vec<String>,
     /// For `cmd@1`: environment variables. Of others the command sees PATH, HOME, TMPDIR, TZ, and LANG only.
     #[serde(default)]
-    pub env: BTreeMap<String, EnvironmentValue>,
+    pub env: Named<EnvironmentValue>,
     /// For `cmd@1`: what the command writes, by port.
     #[serde(default)]
-    pub out: BTreeMap<String, OutputDeclaration>,
+    pub out: Named<OutputDeclaration>,
     /// For `cmd@1`: files outside the project by path or pattern that the command reads. Their content counts for caching.
     #[serde(default)]
     pub external: Vec<String>,

@@ -9,7 +9,6 @@ mod file;
 mod foreach;
 mod hooks;
 mod load;
-mod named;
 mod operations;
 mod params;
 mod parse;
@@ -30,7 +29,6 @@ pub use document::{
 };
 pub use duration::{InvalidPeriod, Period};
 pub use hooks::{Channel, Hook, HookCommand, Hooks, SecretText};
-pub use named::{Entries, Named};
 pub use operations::{Repeats, ResourcesDocument, Stall};
 pub use problem::Problem;
 pub use text::{Position, SourceText, Span};

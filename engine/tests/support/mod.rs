@@ -191,7 +191,7 @@ impl Lab {
         start: &Start,
         change: impl FnOnce(&mut RunOptions),
     ) -> Result<RunSummary, flow_engine::run::RunError> {
-        self.watch(start, change, &Witness::default())
+        self.show(start, change, Vec::new())
     }
 
     pub(crate) fn watch(
@@ -199,6 +199,15 @@ impl Lab {
         start: &Start,
         change: impl FnOnce(&mut RunOptions),
         witness: &Witness,
+    ) -> Result<RunSummary, flow_engine::run::RunError> {
+        self.show(start, change, vec![Box::new(witness.clone())])
+    }
+
+    fn show(
+        &self,
+        start: &Start,
+        change: impl FnOnce(&mut RunOptions),
+        observers: Vec<Box<dyn Observer>>,
     ) -> Result<RunSummary, flow_engine::run::RunError> {
         let mut options = RunOptions::new(start.clone()).unwrap();
         options.runner = role(&[RUNNER]);
@@ -209,7 +218,7 @@ impl Lab {
         change(&mut options);
         drop(inside);
         let place = (self.project(), Arc::new(registry()));
-        runtime.block_on(Run::execute(self.plan(), place, options, vec![Box::new(witness.clone())]))
+        runtime.block_on(Run::execute(self.plan(), place, options, observers))
     }
 
     /// Writes and runs a workflow.

@@ -29,8 +29,13 @@ const ALL: usize = 100;
 
 /// Writes `index.html` and `summary.json` into the run's folder.
 pub(crate) fn write(summary: &RunSummary) -> io::Result<()> {
-    let json = if summary.stages.len() <= ALL { serde_json::to_vec_pretty(summary)? } else { serde_json::to_vec(summary)? };
-    std::fs::write(summary.directory.join("summary.json"), json)?;
+    let mut json = io::BufWriter::new(std::fs::File::create(summary.directory.join("summary.json"))?);
+    if summary.stages.len() <= ALL {
+        serde_json::to_writer_pretty(&mut json, summary)?;
+    } else {
+        serde_json::to_writer(&mut json, summary)?;
+    }
+    io::Write::flush(&mut json)?;
     std::fs::write(summary.directory.join("index.html"), page::render(summary))
 }
 

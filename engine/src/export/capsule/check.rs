@@ -1,11 +1,7 @@
 //! Whether a capsule holds: every key follows from its pre-image, every input was somebody's output, every object is what its
 //! name says, and every result is the one the journal tells of.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -14,7 +10,7 @@ use super::{
     CapsuleError, Finding, JOURNAL, LeftOut, Unpacked, blob_name, is_program, node_name, preimage_name, result_name, source_name,
 };
 use crate::{
-    Artifact, Digest,
+    Artifact, Digest, Named,
     artifact::ArtifactForm,
     canonical::encode,
     journal,
@@ -50,7 +46,7 @@ pub struct CheckedStage {
     /// Its action key, recomputed.
     pub key: Option<Digest>,
     /// Outputs by port.
-    pub outputs: BTreeMap<String, Artifact>,
+    pub outputs: Named<Artifact>,
     /// What its key was hashed from.
     #[serde(skip)]
     pub preimage: Option<Value>,

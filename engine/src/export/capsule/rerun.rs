@@ -298,7 +298,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("cas")).unwrap();
         fs::write(folder.path().join(blob_name(&digest)), "x").unwrap();
         let artifact = Artifact { kind: ArtifactKind::File, digest, form: ArtifactForm::Blob, bytes: 1 };
-        let outputs = BTreeMap::from([("out".to_owned(), artifact)]);
+        let outputs = crate::Named::from([("out".to_owned(), artifact)]);
         let stage = CheckedStage { name: "a".to_owned(), kind: "cmd".to_owned(), key: None, outputs, preimage: None };
         let (run, workflow) = (RunId::generate(), "w".to_owned());
         let checked = Checked { run: run.to_string(), workflow, stages: vec![stage], files: 0, bytes: 0, left_out: Vec::new() };

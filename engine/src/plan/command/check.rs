@@ -39,9 +39,7 @@ pub(crate) fn build(document: &StageDocument, site: &CommandSite<'_>) -> Result<
     if !checks.findings.is_empty() {
         return Err(checks.findings);
     }
-    CommandStage::new(config(document, site, checks.code)).map_err(|error| {
-        vec![Finding { path: error.path, code: COMMAND, message: error.message, help: "simplify the command".to_owned() }]
-    })
+    Ok(CommandStage::new(config(document, site, checks.code)))
 }
 
 const COMMAND: &str = "flow::plan::command";

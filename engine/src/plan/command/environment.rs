@@ -28,7 +28,7 @@ pub(super) fn variables(config: &CommandConfig, cx: &StageContext<'_>, room: &Ro
     let mut all: Vec<(String, String)> = fixed
         .into_iter()
         .chain(cards)
-        .filter(|(name, _)| !config.env.contains_key(*name))
+        .filter(|(name, _)| !config.env.contains_key(name))
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     for (name, value) in &config.env {

@@ -13,10 +13,7 @@ mod run;
 mod undeclared;
 mod work;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,7 +24,7 @@ pub(crate) use undeclared::Observed;
 pub use undeclared::{Undeclared, What};
 
 use crate::{
-    ArtifactKind, Determinism, DynStage, Effect, Ports, ProgramRef, Resources, SourceRef, StageContext, StageError,
+    ArtifactKind, Determinism, DynStage, Effect, Named, Ports, ProgramRef, Resources, SourceRef, StageContext, StageError,
     context::Site,
     registry::ConfigError,
     stage::Arity,
@@ -46,13 +43,13 @@ const REVISION: u32 = 2;
 pub(crate) struct CommandConfig {
     /// Templates of the command and its arguments, in order.
     pub(super) run: Vec<String>,
-    pub(super) env: BTreeMap<String, EnvironmentValue>,
+    pub(super) env: Named<EnvironmentValue>,
     /// Patterns relative to `folder`.
     pub(super) code: Vec<String>,
     /// Patterns relative to the workflow file.
     pub(super) external: Vec<String>,
-    pub(super) inputs: BTreeMap<String, Arity>,
-    pub(super) outputs: BTreeMap<String, OutputDeclaration>,
+    pub(super) inputs: Named<Arity>,
+    pub(super) outputs: Named<OutputDeclaration>,
     /// The folder of the component that holds the stage, relative to the workflow file; empty outside components.
     #[serde(default)]
     pub(super) folder: String,
@@ -63,33 +60,35 @@ pub(crate) struct CommandConfig {
     pub(super) tools: ToolsDeclaration,
 }
 
-/// A configured command.
+/// A configured command. Its serialized form is made when it is asked for: a large plan would not fit with one for each.
 pub(crate) struct CommandStage {
     config: CommandConfig,
-    canonical: Value,
 }
 
 impl CommandStage {
-    pub(super) fn new(config: CommandConfig) -> Result<Self, ConfigError> {
-        let canonical =
-            serde_json::to_value(&config).map_err(|error| ConfigError { path: Vec::new(), message: error.to_string() })?;
-        Ok(Self { config, canonical })
+    pub(super) fn new(config: CommandConfig) -> Self {
+        Self { config }
     }
 
     /// Makes a command again from its recorded configuration.
     pub(super) fn restore(config: &Value) -> Result<Self, ConfigError> {
-        Self::new(ConfigError::parse(config)?)
+        ConfigError::parse(config).map(Self::new)
     }
 }
 
 /// Runs a command watched and tells what it uses undeclared; its outputs are thrown away.
 pub(crate) fn observe(stage: &dyn DynStage, cx: &StageContext<'_>) -> Result<Observed, StageError> {
-    let restored = CommandStage::restore(stage.config());
+    let restored = CommandStage::restore(&stage.config());
     let command = restored.map_err(|error| StageError::internal("cannot configure a command again").because(&error))?;
     undeclared::observe(&command.config, cx)
 }
 
 impl CommandConfig {
+    /// Texts, and lists and maps of them, which JSON can always say.
+    fn to_json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
     /// The programs that count, as sources.
     fn programs(&self) -> Vec<SourceRef> {
         let ToolsDeclaration::Exact(more) = &self.tools else { return Vec::new() };
@@ -151,13 +150,13 @@ impl DynStage for CommandStage {
         Resources::one_cpu()
     }
 
-    fn config(&self) -> &Value {
-        &self.canonical
+    fn config(&self) -> Cow<'_, Value> {
+        Cow::Owned(self.config.to_json())
     }
 
     /// A component gives the same from everywhere, unless its commands start in its own folder.
     fn keyed(&self) -> Value {
-        let mut keyed = self.canonical.clone();
+        let mut keyed = self.config.to_json();
         if let (false, Some(fields)) = (self.config.sandbox == SandboxLevel::None, keyed.as_object_mut()) {
             fields.shift_remove("folder");
         }

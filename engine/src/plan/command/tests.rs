@@ -124,7 +124,7 @@ fn a_command_sees_its_inputs_its_code_and_its_environment_only() {
 fn a_recorded_configuration_makes_the_same_command() {
     let bench = Bench::new();
     let stage = build(&join(), &site(&bench.base())).unwrap();
-    let restored = CommandStage::restore(stage.config()).unwrap();
+    let restored = CommandStage::restore(&stage.config()).unwrap();
     assert_eq!(restored.config(), stage.config());
     assert_eq!(restored.ports(), stage.ports());
     bench.run(&restored, None).unwrap();
@@ -224,7 +224,7 @@ fn a_folder_of_code_stands_for_its_files() {
     let bench = Bench::new();
     let stage =
         document(json!({"uses": "cmd@1", "code": ["tools"], "run": ["sh", "tools/join.sh"], "out": {"o": {"path": "o"}}}));
-    let stage = build(&stage, &CommandSite { folder: &bench.base(), relative: "../parts".to_owned() }).unwrap();
+    let stage = build(&stage, &CommandSite { relative: "../parts".to_owned(), ..site(&bench.base()) }).unwrap();
     assert_eq!(stage.sources()[0], SourceRef::Below { folder: "../parts".into(), pattern: "tools/**/*".to_owned() });
     assert!(!stage.keyed().to_string().contains("../parts"), "where a component lies is not part of its key");
     assert_eq!(relative_folder(Path::new("/p/a"), Path::new("/p/b/c")), "../b/c");
@@ -270,7 +270,7 @@ fn programs_count_by_name_and_scripts_of_the_project_by_their_place() {
     let names = |run: serde_json::Value, more: serde_json::Value| {
         let mut stage = json!({"uses": "cmd@1", "run": run, "out": {"o": {"path": "o"}}});
         stage.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
-        let stage = build(&document(stage), &CommandSite { folder: &bench.base(), relative: "parts".to_owned() }).unwrap();
+        let stage = build(&document(stage), &CommandSite { relative: "parts".to_owned(), ..site(&bench.base()) }).unwrap();
         stage.config.programs().iter().map(SourceRef::name).collect::<Vec<_>>()
     };
     assert_eq!(names(json!(["sh", "-c", "x"]), json!({})), ["tool:sh"]);

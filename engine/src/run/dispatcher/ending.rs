@@ -35,10 +35,13 @@ impl Dispatcher {
         }
         self.record(Event::RunFinished { outcome, seconds })?;
         self.settle()?;
-        let mut summary = RunSummary::of(self.state, self.shared.paths.directory().to_owned(), self.reports);
-        summary.seconds = seconds;
         self.shared.desk.close();
-        Ok(summary)
+        // What a large run needed goes before its summary comes, and nobody waits for it.
+        let Self { state, reports, shared, observers, finished, readings, .. } = self;
+        let (directory, plan) = (shared.paths.directory().to_owned(), shared.plan.clone());
+        drop((observers, shared));
+        give_back((plan, finished, readings));
+        Ok(RunSummary { seconds, ..RunSummary::of(state, directory, reports) })
     }
 
     /// Keeps how long stages took, for the order of later runs.
@@ -64,6 +67,13 @@ impl Dispatcher {
         } else {
             Outcome::Succeeded
         }
+    }
+}
+
+/// Drops what is large on a thread of its own; at once if there is none.
+fn give_back(held: impl Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().spawn(move || drop(held)) {
+        tracing::debug!(%error, "No thread to give memory back.");
     }
 }
 

@@ -1,10 +1,11 @@
-//! Entries by name in one flat, sorted list: a large workflow holds hundreds of thousands of mappings with one or two entries.
+//! Entries by name in one flat, sorted list: a large workflow and its run hold hundreds of thousands of mappings with one or
+//! two entries, and a tree of one entry has room for eleven.
 
 use std::{collections::BTreeMap, fmt, iter, marker::PhantomData, slice, vec};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{MapAccess, Visitor},
 };
 
@@ -23,6 +24,23 @@ impl<T> Named<T> {
     /// The names, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &String> {
         self.entries.iter().map(|(name, _)| name)
+    }
+
+    /// The entries without their names.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Puts an entry in its place, over one of the same name.
+    pub fn insert(&mut self, name: String, value: T) {
+        let mut entries = std::mem::take(&mut self.entries).into_vec();
+        entries.push((name, value));
+        *self = entries.into_iter().collect();
     }
 
     /// The entry of a name.
@@ -63,6 +81,18 @@ impl<T> FromIterator<(String, T)> for Named<T> {
         entries.sort_by(|one, other| one.0.cmp(&other.0));
         entries.dedup_by(|later, first| later.0 == first.0);
         Self { entries: entries.into_boxed_slice() }
+    }
+}
+
+impl<T, const N: usize> From<[(String, T); N]> for Named<T> {
+    fn from(entries: [(String, T); N]) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self)
     }
 }
 
@@ -144,6 +174,10 @@ mod tests {
             let map: BTreeMap<String, u8> = entries.iter().cloned().collect();
             let named: Named<u8> = entries.into_iter().collect();
             prop_assert!(named.iter().eq(map.iter()));
+            prop_assert_eq!(serde_json::to_string(&named).unwrap(), serde_json::to_string(&map).unwrap());
+            let mut one_by_one = Named::default();
+            map.iter().rev().for_each(|(name, value)| one_by_one.insert(name.clone(), *value));
+            prop_assert_eq!((one_by_one.len(), &one_by_one), (map.len(), &named));
             prop_assert!(named.into_iter().eq(map));
         }
     }
