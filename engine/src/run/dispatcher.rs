@@ -1,5 +1,6 @@
 //! The select loop: the only owner of the run's state. Tasks report to it by messages; observers watch it.
 
+mod beginning;
 mod ending;
 mod rewind;
 
@@ -30,7 +31,7 @@ use super::{
     judge,
     lineage::Lineage,
     lookup::Desk,
-    opening::{First, check_approvals, edited, open_journal, predecessors, ranks},
+    opening::{check_approvals, open_journal, predecessors, ranks},
     options::Ask,
     policing::PolicyWatch,
     prepare::StageWork,
@@ -175,14 +176,6 @@ impl Dispatcher {
         engine::sign_in(&dispatcher.shared.paths);
         dispatcher.announce(opened.first)?;
         Ok(dispatcher)
-    }
-
-    /// The first entry of a new journal, or the resumption of an old one.
-    fn announce(&mut self, first: First) -> Result<(), RunError> {
-        match first {
-            First::Started(entry) => self.publish(*entry),
-            First::Resumed => self.record(Event::RunResumed { edited: edited(&self.shared, &self.state) }),
-        }
     }
 
     /// Runs until nothing more can be done.
