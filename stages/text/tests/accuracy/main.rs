@@ -1,5 +1,5 @@
-//! Accuracy on public sets that lie outside the repository (`FLOW_TEST_DATA`, else `../shared/data`); a set that is not
-//! there is skipped and said so, and is a failure in CI.
+//! Accuracy on public sets that lie outside the repository (`FLOW_TEST_DATA`, else `../shared/data`). Without that folder,
+//! as on a bare machine, the tests are skipped and say so; a set that the folder lacks is a failure in CI.
 
 mod decontaminate;
 mod dedup;
@@ -19,7 +19,7 @@ fn data(name: &str) -> Option<String> {
     match fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(error) => {
-            assert!(env::var("CI").as_deref() != Ok("true"), "{}: {error}", path.display());
+            assert!(!root.is_dir() || env::var("CI").as_deref() != Ok("true"), "{}: {error}", path.display());
             eprintln!("skipped: {} is not there", path.display());
             None
         }
