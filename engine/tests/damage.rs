@@ -9,7 +9,7 @@ use std::{fs, io::Write, path::Path, process::Command, time::Duration};
 use flow_engine::{
     Digest,
     run::{Event, RunError, StageStatus},
-    store::{Depth, Store, StoreError},
+    store::{Depth, StoreError},
 };
 use serde_json::{Value, json};
 use support::{Lab, Witness, cached, digests, ran, stage};
@@ -17,14 +17,6 @@ use support::{Lab, Witness, cached, digests, ran, stage};
 #[test]
 fn role() {
     support::play_role();
-}
-
-fn store(lab: &Lab) -> Store {
-    Store::open(&lab.store).unwrap()
-}
-
-fn output(lab: &Lab, digest: Digest) -> String {
-    fs::read_to_string(store(lab).cas().path(&digest)).unwrap()
 }
 
 /// R9: a mode protects nothing from root, and a hard link leads straight into the store.
@@ -47,12 +39,12 @@ fn a_stage_that_writes_to_its_input_fails_and_the_stored_object_is_made_again() 
         assert!(error.message.contains("written to while the stage ran") && error.message.contains("\"in\""), "{error}");
         assert!(error.message.contains(file) && error.help.unwrap().contains(&format!("made.{port}")));
         assert_eq!(stage(&summary, "bad").attempts, 1);
-        assert!(store(&lab).verify(Depth::Full).unwrap().damaged.is_empty());
+        assert!(lab.open_store().verify(Depth::Full).unwrap().damaged.is_empty());
         flow.as_object_mut().unwrap().remove("bad");
         let again = lab.run(&flow);
         assert!(ran(&again, "made"), "{file}");
         assert_eq!(stage(&again, "made").outputs, stage(&summary, "made").outputs);
-        assert!(store(&lab).verify(Depth::Full).unwrap().is_clean());
+        assert!(lab.open_store().verify(Depth::Full).unwrap().is_clean());
     }
 }
 
@@ -67,10 +59,10 @@ fn a_rotten_object_is_not_passed_on_after_the_machine_was_started_again() {
         })
     };
     let first = lab.run(&flow(","));
-    let blob = store(&lab).cas().path(&stage(&first, "data").outputs.get("out").unwrap().digest);
+    let blob = lab.open_store().cas().path(&stage(&first, "data").outputs.get("out").unwrap().digest);
     rot(&blob, "abX");
     let second = lab.run(&flow(";"));
-    assert_eq!(output(&lab, stage(&second, "next").outputs.get("out").unwrap().digest), "abc;abc");
+    assert_eq!(lab.output(stage(&second, "next").outputs.get("out").unwrap().digest), "abc;abc");
     assert!(ran(&second, "data") && !stage(&second, "data").lost.is_empty());
 }
 
@@ -110,7 +102,7 @@ fn missing_objects_are_made_again_whichever_they_are() {
         assert_eq!(digests(&again), digests(&first));
         assert!(again.stages.iter().any(|stage| !stage.state.lost.is_empty()));
         assert!(gone.iter().all(|blob| blob.exists()), "{gone:?}");
-        assert!(store(&lab).verify(Depth::Full).unwrap().is_clean());
+        assert!(lab.open_store().verify(Depth::Full).unwrap().is_clean());
     }
 }
 
@@ -131,7 +123,7 @@ fn an_object_that_vanishes_during_a_run_is_made_again_within_it() {
             lab.wait_for("slow", |stage| stage.status == StageStatus::Running);
             let copy = lab.wait_for("copy", |stage| stage.status.has_outputs());
             for digest in [Digest::of(b"abc"), copy.outputs.get("out").unwrap().digest] {
-                fs::remove_file(store(&lab).cas().path(&digest)).unwrap();
+                fs::remove_file(lab.open_store().cas().path(&digest)).unwrap();
             }
         });
         lab.watch(&lab.start(None), |_| {}, &witness).unwrap()
@@ -144,7 +136,7 @@ fn an_object_that_vanishes_during_a_run_is_made_again_within_it() {
         |event| matches!(event, Event::StageLost { stage, found_by: Some(by), .. } if stage == "data" && (by == "last" || by == "copy")),
     );
     assert!(found);
-    assert!(store(&lab).verify(Depth::Full).unwrap().is_clean());
+    assert!(lab.open_store().verify(Depth::Full).unwrap().is_clean());
 }
 
 fn linger() -> Value {
@@ -184,9 +176,9 @@ fn assert_tainted(lab: &Lab, summary: &flow_engine::run::RunSummary, source: &Pa
     let read = stage(summary, "read");
     assert!(ran(summary, "read") && ran(summary, "next"), "{read:?}");
     assert_eq!(read.tainted, [source]);
-    assert_eq!(output(lab, stage(summary, "next").outputs.get("out").unwrap().digest), "first");
+    assert_eq!(lab.output(stage(summary, "next").outputs.get("out").unwrap().digest), "first");
     let key = read.key.unwrap();
-    assert_eq!(store(lab).actions().peek(&key).unwrap(), None);
+    assert_eq!(lab.open_store().actions().peek(&key).unwrap(), None);
 }
 
 /// T5: written to, replaced, and written to through a memory map.
@@ -196,7 +188,7 @@ fn a_source_that_changes_while_it_is_read_taints_the_result() {
     let written = run_and(&lab, || fs::write(&source, "third").unwrap());
     assert_tainted(&lab, &written, &source);
     let next = lab.run(&linger());
-    assert_eq!(output(&lab, stage(&next, "read").outputs.get("out").unwrap().digest), "third");
+    assert_eq!(lab.output(stage(&next, "read").outputs.get("out").unwrap().digest), "third");
     assert!(stage(&next, "read").tainted.is_empty() && cached(&lab.run(&linger()), "read"));
 
     let (lab, source) = lab_with_source();
@@ -267,7 +259,7 @@ fn a_store_that_may_only_be_read_is_a_clear_error() {
     } else {
         eprintln!("skipped: nothing can be mounted here");
     }
-    assert!(store(&lab).verify(Depth::Full).unwrap().is_clean());
+    assert!(lab.open_store().verify(Depth::Full).unwrap().is_clean());
 }
 
 #[test]

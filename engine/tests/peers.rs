@@ -10,9 +10,8 @@ mod support;
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use flow_engine::{
-    Digest,
     run::{Event, History, Hit, Outcome, StageStatus},
-    store::{Depth, Store},
+    store::Depth,
 };
 use serde_json::{Value, json};
 use support::{Lab, cached, digests, ran, stage};
@@ -20,14 +19,6 @@ use support::{Lab, cached, digests, ran, stage};
 #[test]
 fn role() {
     support::play_role();
-}
-
-fn store(lab: &Lab) -> Store {
-    Store::open(&lab.store).unwrap()
-}
-
-fn output(lab: &Lab, digest: Digest) -> String {
-    fs::read_to_string(store(lab).cas().path(&digest)).unwrap()
 }
 
 /// A command that writes its arguments down.
@@ -44,7 +35,7 @@ fn r1_swapped_arguments_run_again() {
     lab.run(&told(["--lr", "1", "--wd", "2"]));
     let swapped = lab.run(&told(["--lr", "2", "--wd", "1"]));
     assert!(ran(&swapped, "train"));
-    assert_eq!(output(&lab, stage(&swapped, "train").outputs.get("o").unwrap().digest), "--lr 2 --wd 1\n");
+    assert_eq!(lab.output(stage(&swapped, "train").outputs.get("o").unwrap().digest), "--lr 2 --wd 1\n");
     assert!(cached(&lab.run(&told(["--lr", "1", "--wd", "2"])), "train"), "and the first one is still known");
 }
 
@@ -65,7 +56,7 @@ fn r2_swapped_ports_run_again() {
     lab.run(&joined("one.out", "two.out"));
     let swapped = lab.run(&joined("two.out", "one.out"));
     assert!(ran(&swapped, "join") && cached(&swapped, "one"));
-    assert_eq!(output(&lab, stage(&swapped, "join").outputs.get("o").unwrap().digest), "twoone");
+    assert_eq!(lab.output(stage(&swapped, "join").outputs.get("o").unwrap().digest), "twoone");
     let parts = |parts: [&str; 2]| {
         let mut flow = joined("one.out", "two.out");
         flow["join"] = json!({"uses": "toy/concat@1", "in": {"parts": parts}});
@@ -103,7 +94,7 @@ fn r3_an_edit_whose_time_was_put_back_runs_again() {
     edit_unseen(&lab.root.join("data.txt"), "third");
     edit_unseen(&lab.root.join("tool.sh"), "echo 3 > o.txt\n");
     let edited = lab.run(&flow);
-    let text = |name: &str, port: &str| output(&lab, stage(&edited, name).outputs.get(port).unwrap().digest);
+    let text = |name: &str, port: &str| lab.output(stage(&edited, name).outputs.get(port).unwrap().digest);
     assert_eq!((text("data", "out").as_str(), text("tool", "o").as_str()), ("third", "3\n"));
 }
 
@@ -162,7 +153,7 @@ fn r4_a_request_to_end_forgets_nothing_that_was_finished() {
         let again = lab.run(&chain(12));
         assert!(finished.iter().all(|name| cached(&again, name)), "{finished:?}");
         assert_eq!(digests(&again), undisturbed);
-        assert!(store(&lab).verify(Depth::Full).unwrap().is_clean());
+        assert!(lab.open_store().verify(Depth::Full).unwrap().is_clean());
     }
 }
 
@@ -175,14 +166,14 @@ fn r5_a_torn_object_is_no_result() {
         "next": {"uses": "toy/judge@1", "in": {"in": "data.out"}},
     });
     let first = lab.run(&flow);
-    let blob = store(&lab).cas().path(&stage(&first, "data").outputs.get("out").unwrap().digest);
+    let blob = lab.open_store().cas().path(&stage(&first, "data").outputs.get("out").unwrap().digest);
     fs::set_permissions(&blob, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     fs::File::options().write(true).open(&blob).unwrap().set_len(150).unwrap();
     fs::set_permissions(&blob, std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
     let again = lab.run(&flow);
     assert!(ran(&again, "data") && !stage(&again, "data").lost.is_empty());
     assert_eq!(digests(&again), digests(&first));
-    assert!(store(&lab).verify(Depth::Full).unwrap().is_clean());
+    assert!(lab.open_store().verify(Depth::Full).unwrap().is_clean());
 }
 
 /// R6: the end of one run takes away what another holds, and a third does the same work beside it.
@@ -199,7 +190,7 @@ fn r6_the_end_of_a_run_frees_nothing_of_another() {
     let first = lab.run(&json!({"quick": flow["quick"]}));
     assert_eq!(first.outcome, Outcome::Succeeded);
     let key = running.key.unwrap();
-    let holder = store(&lab).reservations().holder(&key).unwrap().unwrap();
+    let holder = lab.open_store().reservations().holder(&key).unwrap().unwrap();
     assert_eq!(holder.stage, "slow");
     let third = lab.run(&flow);
     assert!(second.wait().unwrap().success());

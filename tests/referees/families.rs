@@ -58,6 +58,12 @@ fn models(hearing: &Hearing, family: Family, count: usize) -> Vec<PathBuf> {
     (0..count).map(|index| out.join(format!("{}-{index}", family.model_type()))).collect()
 }
 
+/// One model of every family, but of Falcon, which has several architectures, so many.
+fn one_of_each(hearing: &Hearing, falcons: usize) -> Vec<PathBuf> {
+    let count = |family| if family == Family::Falcon { falcons } else { 1 };
+    Family::ALL.into_iter().flat_map(|family| models(hearing, family, count(family))).collect()
+}
+
 /// Trains from a fresh adapter over every projection.
 fn train(model: &Path, start: &Path, rows: &Rows, steps: usize) -> Replayed {
     let network = Network::load(model, &device::open("cpu").expect("a processor")).expect("loads");
@@ -72,13 +78,9 @@ fn train(model: &Path, start: &Path, rows: &Rows, steps: usize) -> Replayed {
 #[test]
 fn adapters_of_every_family_agree_with_peft() {
     let Some(hearing) = Hearing::open() else { return };
-    for family in Family::ALL {
-        // Every architecture of Falcon, with biases and without.
-        let count = if family == Family::Falcon { 6 } else { 1 };
-        for model in models(&hearing, family, count) {
-            faces_peft(&hearing, &model);
-        }
-    }
+    // Every architecture of Falcon, with biases and without.
+    let models = one_of_each(&hearing, 6);
+    models.iter().for_each(|model| faces_peft(&hearing, model));
 }
 
 fn faces_peft(hearing: &Hearing, model: &Path) {
@@ -114,13 +116,9 @@ fn faces_peft(hearing: &Hearing, model: &Path) {
 #[test]
 fn twelve_steps_of_every_family_agree_with_trl() {
     let Some(hearing) = Hearing::open() else { return };
-    for family in Family::ALL {
-        // Falcon 7B and 40B.
-        let count = if family == Family::Falcon { 2 } else { 1 };
-        for model in models(&hearing, family, count) {
-            faces_trl(&hearing, &model);
-        }
-    }
+    // Falcon 7B and 40B.
+    let models = one_of_each(&hearing, 2);
+    models.iter().for_each(|model| faces_trl(&hearing, model));
 }
 
 fn faces_trl(hearing: &Hearing, model: &Path) {

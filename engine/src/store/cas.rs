@@ -245,31 +245,9 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::store::{Materialise, Store};
-
-    struct Bench {
-        folder: tempfile::TempDir,
-        store: Store,
-    }
+    use crate::store::{Materialise, testing::Bench};
 
     impl Bench {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(&folder.path().join("store")).unwrap();
-            Self { folder, store }
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.folder.path().join(name)
-        }
-
-        fn file(&self, name: &str, text: &str) -> PathBuf {
-            let path = self.path(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(&path, text).unwrap();
-            path
-        }
-
         fn ingest(&self, path: &Path) -> Result<Artifact, StoreError> {
             let staged = Staged { path: path.to_owned(), kind: ArtifactKind::File };
             self.store.cas().ingest(&[staged]).map(|mut artifacts| artifacts.remove(0))

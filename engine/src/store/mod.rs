@@ -22,6 +22,8 @@ mod reservation;
 mod sources;
 mod stat_index;
 mod symlinks;
+#[cfg(test)]
+mod testing;
 mod trajectory;
 mod tree;
 mod usage;

@@ -83,23 +83,9 @@ fn changed(path: &Path) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Artifact, ArtifactKind,
-        store::{ActionResult, Staged},
-    };
-
-    struct Bench {
-        folder: tempfile::TempDir,
-        store: Store,
-    }
+    use crate::store::testing::Bench;
 
     impl Bench {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let store = Store::open(&folder.path().join("store")).unwrap();
-            Self { folder, store }
-        }
-
         fn save(&self, step: u64, text: &str) {
             let folder = self.folder.path().join(format!("at-{step}"));
             fs::create_dir(&folder).unwrap();
@@ -113,24 +99,9 @@ mod tests {
             self.store.trajectory(&Digest::of(b"way"))
         }
 
-        fn record(&self, text: &str) -> Artifact {
-            let path = self.folder.path().join("output");
-            fs::write(&path, text).unwrap();
-            let artifact = self.store.cas().ingest(&[Staged { path, kind: ArtifactKind::File }]).unwrap().remove(0);
-            let mut result = ActionResult::new(Digest::of(text.as_bytes()), "toy/emit");
-            result.outputs.insert("out".to_owned(), artifact.clone());
-            self.store.actions().put(&result).unwrap();
-            fs::remove_file(self.folder.path().join("output")).unwrap();
-            artifact
-        }
-
         fn let_go(&self) {
             self.way().prune(&Digest::of(b"action"), &|_| false).unwrap();
             assert!(self.way().records().unwrap().is_empty());
-        }
-
-        fn holds(&self, text: &str) -> bool {
-            self.store.cas().path(&Digest::of(text.as_bytes())).exists()
         }
     }
 
@@ -139,7 +110,7 @@ mod tests {
         let bench = Bench::new();
         bench.save(1, "abc");
         bench.let_go();
-        assert!(!bench.holds("abc"));
+        assert!(!bench.holds(&Digest::of(b"abc")));
         assert_eq!(gc::entries(&bench.store.root().join("trash")).unwrap().len(), 0);
     }
 
@@ -147,13 +118,17 @@ mod tests {
     #[test]
     fn what_a_result_names_as_well_stays_whoever_came_first() {
         let bench = Bench::new();
-        let first = bench.record("before");
+        let first = bench.result("before", "before", 1.0).1;
         bench.save(1, "before");
         bench.save(2, "after");
-        let second = bench.record("after");
+        let second = bench.result("after", "after", 1.0).1;
         bench.save(3, "nobody else's");
         bench.let_go();
-        assert!(bench.holds("before") && bench.holds("after") && !bench.holds("nobody else's"));
+        assert!(
+            bench.holds(&Digest::of(b"before"))
+                && bench.holds(&Digest::of(b"after"))
+                && !bench.holds(&Digest::of(b"nobody else's"))
+        );
         for artifact in [first, second] {
             assert!(bench.store.cas().holds(&artifact).unwrap());
         }
@@ -166,6 +141,6 @@ mod tests {
         let lease = bench.store.lease("one").unwrap();
         lease.pin([Pin::Blob(Digest::of(b"abc"))]).unwrap();
         bench.let_go();
-        assert!(bench.holds("abc"));
+        assert!(bench.holds(&Digest::of(b"abc")));
     }
 }

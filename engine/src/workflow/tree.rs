@@ -62,15 +62,7 @@ impl Place {
 impl Node {
     /// Takes the entries of a mapping below this one out of the tree.
     pub(super) fn take_entries(&mut self, key: &str) -> Option<Vec<Entry>> {
-        match &mut self.get_mut(key)?.value {
-            NodeValue::Map(entries) => Some(std::mem::take(entries)),
-            NodeValue::Null
-            | NodeValue::Bool(_)
-            | NodeValue::Number(_)
-            | NodeValue::Text(_)
-            | NodeValue::List(_)
-            | NodeValue::Broken => None,
-        }
+        self.get_mut(key)?.entries_mut().map(std::mem::take)
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -106,8 +98,12 @@ impl Node {
     }
 
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        self.entries_mut()?.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+    }
+
+    fn entries_mut(&mut self) -> Option<&mut Vec<Entry>> {
         match &mut self.value {
-            NodeValue::Map(entries) => entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value),
+            NodeValue::Map(entries) => Some(entries),
             NodeValue::Null
             | NodeValue::Bool(_)
             | NodeValue::Number(_)

@@ -271,6 +271,15 @@ impl Lab {
 }
 
 impl Lab {
+    pub(crate) fn open_store(&self) -> Store {
+        Store::open(&self.store).unwrap()
+    }
+
+    /// The text of an object.
+    pub(crate) fn output(&self, digest: Digest) -> String {
+        std::fs::read_to_string(self.open_store().cas().path(&digest)).unwrap()
+    }
+
     /// Waits until an attempt beats: before that, a signal would simply end its process.
     pub(crate) fn wait_for_heartbeat(&self, stage: &str, attempt: u32) {
         let beat = History::of(&self.project()).paths(self.latest()).attempt(stage, attempt).join("hb");
