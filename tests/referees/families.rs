@@ -79,8 +79,9 @@ fn train(model: &Path, start: &Path, rows: &Rows, steps: usize) -> Replayed {
 fn adapters_of_every_family_agree_with_peft() {
     let Some(hearing) = Hearing::open() else { return };
     // Every architecture of Falcon, with biases and without.
-    let models = one_of_each(&hearing, 6);
-    models.iter().for_each(|model| faces_peft(&hearing, model));
+    for model in one_of_each(&hearing, 6) {
+        faces_peft(&hearing, &model);
+    }
 }
 
 fn faces_peft(hearing: &Hearing, model: &Path) {
@@ -117,8 +118,9 @@ fn faces_peft(hearing: &Hearing, model: &Path) {
 fn twelve_steps_of_every_family_agree_with_trl() {
     let Some(hearing) = Hearing::open() else { return };
     // Falcon 7B and 40B.
-    let models = one_of_each(&hearing, 2);
-    models.iter().for_each(|model| faces_trl(&hearing, model));
+    for model in one_of_each(&hearing, 2) {
+        faces_trl(&hearing, &model);
+    }
 }
 
 fn faces_trl(hearing: &Hearing, model: &Path) {
