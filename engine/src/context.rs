@@ -90,7 +90,7 @@ pub struct Invocation {
     pub site: Site,
     /// The decision of a person, once there is one.
     pub decision: Option<Decision>,
-    /// The stages this one's inputs came from.
+    /// The stages this one's inputs came from, for a kind that reads them.
     pub ancestors: Vec<Ancestor>,
     /// The workflow's name, for cards.
     pub workflow: String,
@@ -192,7 +192,7 @@ impl<'a> StageContext<'a> {
         self.invocation.decision.as_ref()
     }
 
-    /// The stages this one's inputs came from, nearest last.
+    /// The stages this one's inputs came from, nearest last. Empty unless the kind [reads them](crate::Stage::READS_ANCESTORS).
     pub fn ancestors(&self) -> &'a [Ancestor] {
         &self.invocation.ancestors
     }

@@ -26,6 +26,8 @@ pub trait Stage: Send + Sync + 'static {
     const DETERMINISM: Determinism = Determinism::Deterministic;
     /// Whether `flow run --limit N` changes what it reads.
     const READS_LIMIT: bool = false;
+    /// Whether it reads [`StageContext::ancestors`]. They are gathered for nobody else: a stage may come after ten thousand.
+    const READS_ANCESTORS: bool = false;
     /// How long it may show no sign of life before it is taken to hang, where the workflow says nothing; none for ever.
     const STALL: Option<Duration> = None;
 
@@ -168,6 +170,10 @@ pub trait DynStage: Send + Sync {
     fn determinism(&self) -> Determinism;
     /// See [`Stage::READS_LIMIT`].
     fn reads_limit(&self) -> bool;
+    /// See [`Stage::READS_ANCESTORS`].
+    fn reads_ancestors(&self) -> bool {
+        false
+    }
     /// See [`Stage::ports`].
     fn ports(&self) -> Ports;
     /// See [`Stage::sources`].
@@ -228,6 +234,9 @@ impl<S: Stage> DynStage for Configured<S> {
     }
     fn reads_limit(&self) -> bool {
         S::READS_LIMIT
+    }
+    fn reads_ancestors(&self) -> bool {
+        S::READS_ANCESTORS
     }
     fn ports(&self) -> Ports {
         S::ports(&self.config)

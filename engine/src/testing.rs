@@ -351,7 +351,8 @@ pub struct PublishConfig {
     pub name: String,
 }
 
-/// `toy/publish`: copies `in` into the registry's folder; its result holds as long as the copy is there.
+/// `toy/publish`: copies `in` into the registry's folder and notes its lineage beside it; its result holds as long as the copy is
+/// there.
 pub struct Publish;
 
 impl Stage for Publish {
@@ -359,6 +360,7 @@ impl Stage for Publish {
     const KIND: &'static str = "toy/publish";
     const REVISION: u32 = 1;
     const EFFECT: Effect = Effect::Publishes;
+    const READS_ANCESTORS: bool = true;
 
     fn ports(_: &PublishConfig) -> Ports {
         Ports::new().reads("in", ArtifactKind::File).writes("ref", ArtifactKind::Ref)
@@ -372,6 +374,8 @@ impl Stage for Publish {
     fn run(config: &PublishConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         std::fs::create_dir_all(&cx.site().registry)?;
         std::fs::copy(cx.input("in")?, cx.site().registry.join(&config.name))?;
+        let names: Vec<&str> = cx.ancestors().iter().map(|ancestor| ancestor.stage.as_str()).collect();
+        std::fs::write(cx.site().registry.join(&config.name).with_extension("lineage"), names.join(" "))?;
         std::fs::write(cx.output("ref")?, &config.name).map_err(StageError::from)
     }
 }

@@ -356,6 +356,26 @@ fn what_was_published_is_published_again_when_it_is_gone() {
     assert_eq!(fs::read_to_string(lab.root.join("registry/model")).unwrap(), "abc");
 }
 
+/// The lineage of a stage may be ten thousand others: it is described to whoever reads it, and to nobody else.
+#[test]
+fn only_a_stage_that_reads_its_lineage_is_told_of_it() {
+    let lab = Lab::new();
+    lab.run(&json!({
+        "data": {"uses": "toy/emit@1", "with": {"text": "abc"}},
+        "other": {"uses": "toy/emit@1", "with": {"text": "x"}},
+        "twice": {"uses": "toy/concat@1", "in": {"parts": ["data.out"]}, "with": {"separator": ","}},
+        "push": {"uses": "toy/publish@1", "in": {"in": "twice.out"}, "with": {"name": "model"}, "needs": ["other"]},
+    }));
+    assert_eq!(fs::read_to_string(lab.root.join("registry/model.lineage")).unwrap(), "data twice");
+    let described = |stage: &str| {
+        let pattern = lab.root.join(format!(".flow/runs/*/att/{stage}*/*/spec-*.json"));
+        let place = glob::glob(pattern.to_str().unwrap()).unwrap().next().unwrap().unwrap();
+        let spec: serde_json::Value = serde_json::from_slice(&fs::read(place).unwrap()).unwrap();
+        spec["ancestors"].as_array().unwrap().len()
+    };
+    assert_eq!((described("twice"), described("push")), (0, 2));
+}
+
 #[test]
 fn a_pinned_source_must_keep_its_content() {
     let lab = Lab::new();

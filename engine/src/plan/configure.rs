@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
-    command::{self, CommandSite},
+    command::{self, CommandSite, Sightings},
     expand::Expansion,
 };
 use crate::{
@@ -29,6 +29,7 @@ pub(super) struct Configuring<'a> {
     problems: &'a mut Problems,
     /// Ports that were seen last: stages of one kind share them.
     recent: VecDeque<Arc<Ports>>,
+    sightings: Sightings,
 }
 
 /// How many sets of ports are compared with.
@@ -44,7 +45,7 @@ struct Subject<'a> {
 
 impl<'a> Configuring<'a> {
     pub(super) fn new(expansion: &'a Expansion, registry: &'a StageRegistry, problems: &'a mut Problems) -> Self {
-        Self { expansion, registry, problems, recent: VecDeque::new() }
+        Self { expansion, registry, problems, recent: VecDeque::new(), sightings: Sightings::default() }
     }
 
     fn configured(&mut self, stage: Arc<dyn DynStage>, seed: Option<u64>) -> Configured {
@@ -143,7 +144,8 @@ impl<'a> Configuring<'a> {
         let scope = self.expansion.scopes.get(subject.at.0)?;
         let root = self.expansion.scopes.first()?;
         let relative = command::relative_folder(&root.folder, &scope.folder);
-        match command::build(subject.document, &CommandSite { folder: &scope.folder, relative }) {
+        let site = CommandSite { folder: &scope.folder, relative, sightings: &self.sightings };
+        match command::build(subject.document, &site) {
             Ok(stage) => Some(self.configured(Arc::new(stage), None)),
             Err(findings) => {
                 for finding in findings.into_iter().filter(|finding| !follows(subject.stage, &finding.path)) {

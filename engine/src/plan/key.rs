@@ -4,7 +4,7 @@
 //! every result. Inputs enter by content, not by the key of their producer: a producer that writes the same bytes again
 //! changes nothing downstream.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value, json};
 
@@ -90,25 +90,25 @@ impl Action {
             if name == "outputs" {
                 json.insert("sources".to_owned(), sources.take());
             }
-            json.insert(name.to_owned(), value);
+            json.insert(name.to_owned(), value.into_owned());
         }
         Value::Object(json)
     }
 
     /// Everything but the sources.
-    fn fields(&self) -> [(&'static str, Value); 9] {
+    fn fields(&self) -> [(&'static str, Cow<'_, Value>); 9] {
         let input = |input: &ActionInput| json!({"port": input.port, "kind": input.kind, "digest": input.digest});
         let output = |port: &Port| json!({"port": port.name, "kind": port.kind});
         [
-            ("format", json!(FORMAT)),
-            ("kind", json!(self.kind)),
-            ("revision", json!(self.revision)),
-            ("params", self.params.clone()),
-            ("inputs", self.inputs.iter().map(input).collect()),
-            ("outputs", self.outputs.iter().map(output).collect()),
-            ("seed", json!(self.seed)),
-            ("limit", json!(self.limit)),
-            ("platform", json!(self.platform)),
+            ("format", Cow::Owned(json!(FORMAT))),
+            ("kind", Cow::Owned(json!(self.kind))),
+            ("revision", Cow::Owned(json!(self.revision))),
+            ("params", Cow::Borrowed(&self.params)),
+            ("inputs", Cow::Owned(self.inputs.iter().map(input).collect())),
+            ("outputs", Cow::Owned(self.outputs.iter().map(output).collect())),
+            ("seed", Cow::Owned(json!(self.seed))),
+            ("limit", Cow::Owned(json!(self.limit))),
+            ("platform", Cow::Owned(json!(self.platform))),
         ]
     }
 

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Artifact, ArtifactKind, Digest, Effect, Named, StageError, StageRegistry,
-    context::{Decision, Progress},
+    context::{Ancestor, Decision, Progress},
     govern::Starter,
     history::keep_code,
     plan::{Operations, Plan, PlannedStage, mixed_seed},
@@ -435,6 +435,12 @@ impl Executor {
         }
     }
 
+    /// The lineage of the stage, if it reads it: to describe ten thousand others costs more than most attempts.
+    fn ancestors(&self) -> Vec<Ancestor> {
+        let asked = self.planned().stage.reads_ancestors();
+        if asked { self.shared.lineage.of(&self.shared.plan, self.work.node) } else { Vec::new() }
+    }
+
     fn spec(&self, owner: Owner, decision: Option<Decision>) -> AttemptSpec {
         let (planned, prepared) = (self.planned(), &self.prepared);
         let outputs: BTreeMap<String, ArtifactKind> =
@@ -453,7 +459,7 @@ impl Executor {
             limit: self.shared.plan.limit,
             site: self.shared.project.site.clone(),
             decision,
-            ancestors: self.shared.lineage.of(&self.shared.plan, self.work.node),
+            ancestors: self.ancestors(),
             workflow: self.shared.plan.workflow.clone(),
             slots: Vec::new(),
             cap: None,

@@ -1,4 +1,4 @@
-//! Where a stage's inputs came from: collected when a stage runs, so that a run of cached stages pays nothing for it.
+//! Where a stage's inputs came from: collected when a stage runs that reads it, so that other stages pay nothing for it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

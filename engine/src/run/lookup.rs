@@ -1,7 +1,8 @@
 //! Whether the work on a stage was done before: its sources are hashed, its key is computed, and the store is asked.
 //!
-//! A few threads look stages up, in the order in which they became ready. A stage that was done before ends here, without a
-//! task or a process; the others go on to the executor.
+//! A few threads look stages up, in the order in which they became ready: one for every core, which is best where all is known
+//! already, and more while those wait for a disk or the network. A stage that was done before ends here, without a task or a
+//! process; the others go on to the executor.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,6 +10,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use super::{
@@ -27,12 +29,16 @@ use crate::{
 
 /// Threads that look stages up, at most: hashing waits for disks, fetching for the network.
 const MOST: usize = 16;
+/// When no stage was taken up for so long, the threads wait for something, and one more is worth its while.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Stages to look up, and the threads that do.
 #[derive(Default)]
 pub(crate) struct Desk {
     state: Mutex<State>,
     bell: Condvar,
+    /// Rung when nobody has to watch any more.
+    closing: Condvar,
 }
 
 #[derive(Default)]
@@ -40,6 +46,12 @@ struct State {
     queue: VecDeque<(StageWork, Looking)>,
     threads: Vec<JoinHandle<()>>,
     idle: usize,
+    /// Stages taken up so far.
+    taken: u64,
+    /// Whether a thread watches that stages are taken up.
+    watched: bool,
+    /// Threads that are worth their while when none of them waits.
+    cores: usize,
     closed: bool,
 }
 
@@ -53,12 +65,29 @@ impl Desk {
         let looking = shared.admission.looking();
         let mut state = shared.desk.state();
         state.queue.push_back((work, looking));
-        if state.idle < state.queue.len() && state.threads.len() < MOST {
-            let shared = shared.clone();
-            state.threads.push(std::thread::spawn(move || serve(&shared)));
-        } else {
+        if state.idle >= state.queue.len() {
             drop(state);
             shared.desk.bell.notify_one();
+        } else {
+            state.reinforce(shared);
+        }
+    }
+
+    /// Waits until the stages on the desk stay where they are. False when none is left.
+    fn is_stuck(&self, shared: &Arc<Shared>) -> bool {
+        let mut state = self.state();
+        loop {
+            let before = state.taken;
+            state = self.closing.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
+            let waiting = !state.closed && !state.queue.is_empty();
+            if waiting && state.taken != before {
+                continue;
+            }
+            state.watched = false;
+            if waiting {
+                state.reinforce(shared);
+            }
+            return waiting;
         }
     }
 
@@ -70,6 +99,7 @@ impl Desk {
             std::mem::take(&mut state.threads)
         };
         self.bell.notify_all();
+        self.closing.notify_all();
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("A thread that looks stages up died.");
@@ -81,6 +111,7 @@ impl Desk {
         let mut state = self.state();
         loop {
             if let Some(job) = state.queue.pop_front() {
+                state.taken += 1;
                 return Some(job);
             }
             if state.closed {
@@ -89,6 +120,27 @@ impl Desk {
             state.idle += 1;
             state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.idle -= 1;
+        }
+    }
+}
+
+impl State {
+    /// Sees to it that stages are taken up: by another thread, or by one that watches whether the others wait.
+    fn reinforce(&mut self, shared: &Arc<Shared>) {
+        self.threads.retain(|thread| !thread.is_finished());
+        if self.cores == 0 {
+            self.cores = std::thread::available_parallelism().map_or(1, usize::from);
+        }
+        let shared = shared.clone();
+        if self.threads.len() < self.cores.min(MOST) {
+            self.threads.push(std::thread::spawn(move || serve(&shared)));
+        } else if !self.watched && self.threads.len() < MOST {
+            self.watched = true;
+            self.threads.push(std::thread::spawn(move || {
+                if shared.desk.is_stuck(&shared) {
+                    serve(&shared);
+                }
+            }));
         }
     }
 }
@@ -108,7 +160,11 @@ fn look(shared: &Arc<Shared>, work: StageWork, looking: Looking) {
         Err(error) => return give_up(shared, work, (None, error)),
     };
     match recorded(shared, &work, &prepared.key) {
-        Ok(None) => Executor::start(shared, work, (prepared, looking)),
+        Ok(None) => {
+            // What runs may write to a source.
+            shared.index.looks.end();
+            Executor::start(shared, work, (prepared, looking));
+        }
         Ok(Some(result)) => {
             let hit = first_hit(&work);
             match cached(shared, &work, (&prepared, result), hit) {

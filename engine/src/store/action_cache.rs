@@ -3,7 +3,14 @@
 //! A visible entry implies that everything it names is on disk. The pre-image of every key is kept beside it, so that a key
 //! can be explained and computed again.
 
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -92,14 +99,14 @@ impl ActionCache {
 
     /// The same, told apart: whether there was nothing, or something that cannot be used any more.
     pub fn look(&self, key: &Digest, cas: &Cas) -> Result<Looked, StoreError> {
-        let Some(result) = self.peek(key)? else { return Ok(Looked::Nothing) };
+        let Some((result, used)) = self.recorded(key)? else { return Ok(Looked::Nothing) };
         for artifact in result.outputs.values() {
             if let Some(flaw) = cas.flaw(artifact, Scrutiny::Stat)? {
                 self.set_aside(key)?;
                 return Ok(Looked::Lost(flaw));
             }
         }
-        if let Err(error) = files::note_use(&self.entry(key)) {
+        if let Err(error) = files::note_use(&self.entry(key), used) {
             tracing::debug!(%error, "Could not note the use of a result.");
         }
         Ok(Looked::Whole(Box::new(result)))
@@ -107,9 +114,14 @@ impl ActionCache {
 
     /// The recorded result without a look at its objects. An entry that does not parse is set aside.
     pub fn peek(&self, key: &Digest) -> Result<Option<ActionResult>, StoreError> {
+        Ok(self.recorded(key)?.map(|(result, _)| result))
+    }
+
+    /// The recorded result, and when its use was noted last.
+    fn recorded(&self, key: &Digest) -> Result<Option<(ActionResult, SystemTime)>, StoreError> {
         let path = self.entry(key);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let (bytes, used) = match read(&path) {
+            Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(StoreError::io("read", &path)(error)),
         };
@@ -117,7 +129,7 @@ impl ActionCache {
         if result.is_none() {
             self.set_aside(key)?;
         }
-        Ok(result)
+        Ok(result.map(|result| (result, used)))
     }
 
     /// Records a result. The first one stays; the caller reads back which it was.
@@ -165,8 +177,20 @@ impl ActionCache {
     }
 }
 
+/// The bytes of an entry and its change time.
+fn read(path: &Path) -> io::Result<(Vec<u8>, SystemTime)> {
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+    // Entries are written whole; one that grew would fail its check.
+    file.take(metadata.len()).read_to_end(&mut bytes)?;
+    let (seconds, rest) = (u64::try_from(metadata.ctime()), u32::try_from(metadata.ctime_nsec()));
+    let changed = Duration::new(seconds.unwrap_or_default(), rest.unwrap_or_default());
+    Ok((bytes, SystemTime::UNIX_EPOCH + changed))
+}
+
 /// The record and, on a second line, its digest.
-fn render(result: &ActionResult, place: &std::path::Path) -> Result<Vec<u8>, StoreError> {
+fn render(result: &ActionResult, place: &Path) -> Result<Vec<u8>, StoreError> {
     let mut bytes = serde_json::to_vec(result).map_err(|source| StoreError::Record { path: place.to_owned(), source })?;
     let digest = Digest::of(&bytes).to_string();
     bytes.push(b'\n');
@@ -221,7 +245,7 @@ mod tests {
         assert_eq!(store.actions().peek(&Digest::of(b"key")).unwrap(), Some(result(2.0)));
     }
 
-    fn write_over(path: &std::path::Path, text: &str) {
+    fn write_over(path: &Path, text: &str) {
         fs::remove_file(path).unwrap();
         fs::write(path, text).unwrap();
     }

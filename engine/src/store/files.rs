@@ -238,16 +238,11 @@ pub(crate) fn touch(path: &Path) -> Result<(), StoreError> {
     touch().map_err(StoreError::io("touch", path))
 }
 
-/// Sets the change time of a file that is used, unless it tells of a use a moment ago: the collector counts in days, and a
-/// change is written to disk.
-pub(crate) fn note_use(path: &Path) -> Result<(), StoreError> {
-    let metadata = path.metadata().map_err(StoreError::io("touch", path))?;
-    let changed = u64::try_from(metadata.ctime()).unwrap_or_default();
-    let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(changed));
-    if elapsed.is_ok_and(|elapsed| elapsed < A_MOMENT) {
-        return Ok(());
-    }
-    fs::set_permissions(path, metadata.permissions()).map_err(StoreError::io("touch", path))
+/// Renews the change time of a file that is used, unless it tells of a use a moment ago: the collector counts in days, and a
+/// change is written to disk. A time that lies ahead says that a clock was set back.
+pub(crate) fn note_use(path: &Path, changed: SystemTime) -> Result<(), StoreError> {
+    let noted = SystemTime::now().duration_since(changed).is_ok_and(|elapsed| elapsed < A_MOMENT);
+    if noted { Ok(()) } else { touch(path) }
 }
 
 /// Removes a file or folder, read-only folders included. A missing one is fine.

@@ -13,6 +13,7 @@ mod format;
 mod gc;
 mod lease;
 mod logs;
+mod looks;
 mod machine;
 mod materialise;
 mod pattern;

@@ -3,19 +3,22 @@
 //! Leans on `glob` for what one part of a pattern matches and not for the walk, which would leave out names that are not text.
 
 use std::{
-    ffi::OsString,
-    fs::{self, FileType},
+    ffi::{OsStr, OsString},
     io,
-    os::unix::ffi::OsStrExt,
+    mem::MaybeUninit,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
 use glob::{Pattern, PatternError};
+use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, openat};
 
 use super::{StoreError, tree};
 
 /// Folders within folders; a link to a parent would lead in a circle.
 const DEEPEST: usize = 256;
+/// Bytes of a folder's list that are read at once.
+const LISTED: usize = 8_192;
 
 /// One part of a pattern, between slashes.
 enum Part {
@@ -139,7 +142,7 @@ impl Walk<'_> {
             return self.take_folder(place, depth);
         }
         let name = self.name(place);
-        self.take_file((name, place.to_owned()), metadata.file_type())
+        self.take_file((name, place.to_owned()), FileType::from_raw_mode(metadata.mode()))
     }
 
     fn take_folder(&mut self, place: &Path, depth: usize) -> Result<(), StoreError> {
@@ -194,24 +197,41 @@ fn deep_enough(place: &Path, depth: usize) -> Result<(), StoreError> {
 
 /// What lies in a folder; nothing where there is none.
 fn list(folder: &Path) -> Result<Vec<Entry>, StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
+    let opened = openat(CWD, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let opened = match opened.map_err(io::Error::from) {
+        Ok(opened) => opened,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(error) => return Err(StoreError::io("list", folder)(error)),
     };
     let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(StoreError::io("list", folder))?;
-        let kind = entry.file_type().map_err(|error| StoreError::io("read", &entry.path())(error))?;
-        found.push(Entry { name: entry.file_name(), kind });
+    // Most folders are small: no large buffer is made for each.
+    let mut buffer = [MaybeUninit::uninit(); LISTED];
+    let mut entries = RawDir::new(&opened, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(|error| StoreError::io("list", folder)(error.into()))?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            let kind = kind_of((folder, name), entry.file_type())?;
+            found.push(Entry { name: name.to_owned(), kind });
+        }
     }
     tree::warn_of_folding(folder, found.iter().map(|entry| entry.name.as_bytes()));
     Ok(found)
 }
 
+/// What an entry is; not every file system says it in the list.
+fn kind_of((folder, name): (&Path, &OsStr), told: FileType) -> Result<FileType, StoreError> {
+    if told != FileType::Unknown {
+        return Ok(told);
+    }
+    let path = folder.join(name);
+    let metadata = path.symlink_metadata().map_err(StoreError::io("read", &path))?;
+    Ok(FileType::from_raw_mode(metadata.mode()))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsString, os::unix::ffi::OsStringExt, process::Command};
+    use std::{ffi::OsString, fs, os::unix::ffi::OsStringExt, process::Command};
 
     use super::*;
 

@@ -8,6 +8,7 @@ use std::{
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
@@ -339,12 +340,19 @@ impl Folders {
 }
 
 fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) -> Result<ResolvedSource, StageError> {
+    let looks = &request.index.looks;
+    if let Some(known) = looks.get(base, pattern) {
+        return Ok(known);
+    }
+    let at = Instant::now();
     let (names, paths): (Vec<_>, Vec<_>) = expand(pattern, base)?.into_iter().unzip();
     let hashed = request.index.digests(&paths)?;
     let file =
         |((name, path), (digest, bytes)): ((Vec<u8>, PathBuf), _)| SourceFile { path, name: text_of(&name), digest, bytes };
     let files: Vec<SourceFile> = names.into_iter().zip(paths).zip(hashed).map(file).collect();
-    Ok(ResolvedSource { name: pattern.to_owned(), digest: source_digest(&files), files, supply: None })
+    let found = ResolvedSource { name: pattern.to_owned(), digest: source_digest(&files), files, supply: None };
+    looks.put((base, pattern), (at, &found));
+    Ok(found)
 }
 
 /// Files that match a pattern by their raw name relative to the base, folders walked, sorted. None is an error.

@@ -103,6 +103,8 @@ pub struct StatIndex {
     pub(crate) programs: crate::program::Shelf,
     /// Folders that were looked for before.
     pub(crate) folders: super::sources::Folders,
+    /// Files that were looked at a moment ago.
+    pub(crate) looks: super::looks::Looks,
 }
 
 #[derive(Debug, Default)]
@@ -124,7 +126,7 @@ impl StatIndex {
         let now = Stamp::of(&clock)?.modified_ns;
         let recent = RwLock::new(Recent { known, fresh: BTreeSet::new() });
         let (programs, folders) = (crate::program::Shelf::default(), super::sources::Folders::default());
-        Ok(Self { folder: folder.to_owned(), now, sorted, recent, programs, folders })
+        Ok(Self { folder: folder.to_owned(), now, sorted, recent, programs, folders, looks: super::looks::Looks::default() })
     }
 
     /// The digest and size of a file.

@@ -59,6 +59,7 @@ impl Stage for Push {
     const KIND: &'static str = "registry/push";
     const REVISION: u32 = 1;
     const EFFECT: Effect = Effect::Publishes;
+    const READS_ANCESTORS: bool = true;
 
     fn ports(_: &PushConfig) -> Ports {
         Ports::new()

@@ -74,7 +74,10 @@ impl Drive {
         let place = (Arc::clone(project), Arc::clone(&shell.registry));
         let result = runtime.block_on(async {
             options.interrupts = Interrupts::from_signals(hangup).map_err(|error| failed(&error))?;
-            Ok(Run::execute(Arc::new(self.plan), place, options, observers).await?)
+            let plan = Arc::new(self.plan);
+            // The program ends soon after: giving a large plan back piece by piece would only take time.
+            std::mem::forget(plan.clone());
+            Ok(Run::execute(plan, place, options, observers).await?)
         });
         // A question at the terminal may still wait for its answer: nobody waits for the question.
         runtime.shutdown_background();

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{super::names::gathers, CommandConfig, CommandStage};
+use super::{super::names::gathers, CommandConfig, CommandStage, sightings::Sightings};
 use crate::{
     ArtifactKind,
     registry::PathStep,
@@ -16,6 +16,8 @@ pub(crate) struct CommandSite<'a> {
     pub(crate) folder: &'a Path,
     /// That folder relative to the workflow file's; empty when they are one.
     pub(crate) relative: String,
+    /// What was seen there for other stages.
+    pub(crate) sightings: &'a Sightings,
 }
 
 /// One thing wrong with a command, by its place in the stage.
@@ -29,7 +31,7 @@ pub(crate) struct Finding {
 
 /// Makes a command of a stage, or says everything that is wrong with it.
 pub(crate) fn build(document: &StageDocument, site: &CommandSite<'_>) -> Result<CommandStage, Vec<Finding>> {
-    let code = document.code.iter().map(|pattern| code_pattern(site.folder, pattern)).collect();
+    let code = document.code.iter().map(|pattern| code_pattern(site, pattern)).collect();
     let mut checks = Checks { document, site, code, findings: Vec::new() };
     checks.with();
     checks.outputs();
@@ -67,9 +69,9 @@ fn arity(from: &[String]) -> Arity {
 }
 
 /// A pattern without `./`; a folder stands for every file below it.
-fn code_pattern(folder: &Path, pattern: &str) -> String {
+fn code_pattern(site: &CommandSite<'_>, pattern: &str) -> String {
     let plain = pattern.trim_start_matches("./").trim_end_matches('/');
-    if folder.join(plain).is_dir() { format!("{plain}/**/*") } else { plain.to_owned() }
+    if site.sightings.is_folder(&site.folder.join(plain)) { format!("{plain}/**/*") } else { plain.to_owned() }
 }
 
 struct Checks<'a> {
@@ -206,12 +208,13 @@ impl Checks<'_> {
     /// Files of the project that the command names but does not declare would not be there, nor count for caching.
     fn scripts(&mut self, argv: &[Scalar]) {
         let declared: Vec<glob::Pattern> = self.code.iter().filter_map(|code| glob::Pattern::new(code).ok()).collect();
+        let written: Vec<PathBuf> = self.document.out.values().map(|output| plain(Path::new(&output.path))).collect();
         for (index, Scalar(argument)) in argv.iter().enumerate() {
             let words = argument.split(|letter: char| letter.is_whitespace() || "'\"`;|&<>()=".contains(letter));
             let mut named: Vec<&str> = std::iter::once(argument.as_str()).chain(words).collect();
             named.dedup();
             for name in named {
-                if self.is_undeclared(name, &declared) {
+                if self.is_undeclared(name, (&declared, &written)) {
                     let place = vec![key("run"), PathStep::Index(index)];
                     let help = format!("declare it under `code: [{name}]`, so that a change of it runs the command again");
                     self.add(place, format!("`{name}` is a file that the command does not declare"), help);
@@ -220,17 +223,17 @@ impl Checks<'_> {
         }
     }
 
-    fn is_undeclared(&self, name: &str, declared: &[glob::Pattern]) -> bool {
+    fn is_undeclared(&self, name: &str, (declared, written): (&[glob::Pattern], &[PathBuf])) -> bool {
         let path = Path::new(name);
         if name.contains("${") || !stays_inside(path) {
             return false;
         }
         let file = plain(path);
         // What it writes may be called like a file of the project.
-        let written = self.document.out.values().any(|output| file.starts_with(plain(Path::new(&output.path))));
-        let known = written || declared.iter().any(|pattern| pattern.matches_path(&file));
+        let known =
+            written.iter().any(|output| file.starts_with(output)) || declared.iter().any(|pattern| pattern.matches_path(&file));
         // The disk is asked last: most words are declared, or no names.
-        !known && self.site.folder.join(path).is_file()
+        !known && self.site.sightings.is_file(&self.site.folder.join(path))
     }
 }
 

@@ -10,6 +10,7 @@ mod group;
 mod leak;
 mod mask;
 mod run;
+mod sightings;
 mod undeclared;
 mod work;
 
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 pub(super) use check::{CommandSite, build, relative_folder};
 pub(crate) use mask::{Carriers, Mask};
+pub(super) use sightings::Sightings;
 pub(crate) use undeclared::Observed;
 pub use undeclared::{Undeclared, What};
 

@@ -35,7 +35,7 @@ fn document(json: serde_json::Value) -> StageDocument {
 }
 
 fn site(folder: &Path) -> CommandSite<'_> {
-    CommandSite { folder, relative: String::new() }
+    CommandSite { folder, relative: String::new(), sightings: Box::leak(Box::default()) }
 }
 
 struct Bench {
