@@ -9,10 +9,15 @@ use crate::support::{TestProject, repository};
 const README_BEGIN: &str = "<!-- stages:begin -->\n";
 const README_END: &str = "<!-- stages:end -->";
 /// The order of a pipeline, in which a person meets the stages; others follow by name.
-const ORDER: [&str; 12] = [
+const ORDER: [&str; 17] = [
     "data/ingest",
+    "data/contract",
+    "guard/licence",
     "data/clean",
+    "data/language",
+    "data/quality",
     "data/dedup",
+    "data/decontaminate",
     "guard/pii",
     "guard/bias",
     "gate/approve",

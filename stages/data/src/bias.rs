@@ -7,7 +7,6 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flow_engine::{ArtifactKind, Fraction, Ports, Resources, Stage, StageContext, StageError};
-use flow_rows::{RowsReader, RowsWriter};
 use flow_text::{
     bias::{Association, Axis, AxisReport, GateResult, Interval, LabelRates, Lexicon, Mentions, Observations, Outcomes, judge},
     record::Record,
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     field,
+    stream::{RowsIn, RowsOut},
     tally::{Tally, as_f64},
 };
 
@@ -93,7 +93,10 @@ impl Stage for Bias {
     const REVISION: u32 = 1;
 
     fn ports(_: &BiasConfig) -> Ports {
-        Ports::new().reads("rows", ArtifactKind::Rows).writes("rows", ArtifactKind::Rows).writes("report", ArtifactKind::Report)
+        Ports::new()
+            .reads_many("rows", ArtifactKind::Rows)
+            .writes("rows", ArtifactKind::Rows)
+            .writes("report", ArtifactKind::Report)
     }
 
     fn resources(_: &BiasConfig) -> Resources {
@@ -149,8 +152,8 @@ struct Seen {
 
 /// Copies the rows and notes what they mention.
 fn observe(config: &BiasConfig, outcomes: &Outcomes, tally: &mut Tally, cx: &StageContext<'_>) -> Result<Vec<Seen>, StageError> {
-    let reader = RowsReader::open(cx.input("rows")?)?;
-    let mut writer = RowsWriter::create(cx.output("rows")?)?;
+    let rows = RowsIn::open(cx)?;
+    let mut out = RowsOut::create(cx, "rows")?;
     let lexicon = Lexicon::new(&config.axes);
     let look = |record: &Record| {
         let text = text_of(record, Part::Both);
@@ -160,17 +163,19 @@ fn observe(config: &BiasConfig, outcomes: &Outcomes, tally: &mut Tally, cx: &Sta
         Seen { mentions, words, label }
     };
     let mut seen = Vec::new();
-    for batch in reader.batches() {
+    for batch in rows.batches() {
         cx.check_cancelled()?;
         let batch = batch?;
         seen.par_extend(batch.par_iter().map(look));
         for record in &batch {
-            writer.push(record)?;
+            out.push(record)?;
         }
         tally.rows_in += batch.len() as u64;
-        cx.progress(tally.rows_in, Some(reader.count()), "rows");
+        cx.progress(tally.rows_in, Some(rows.count()), "rows");
     }
-    tally.rows_out = writer.finish()?;
+    let filled = out.finish()?;
+    tally.rows_out = filled.rows();
+    filled.measure(cx);
     if !config.label.is_empty() && !seen.is_empty() && seen.iter().all(|row| row.label.is_none()) {
         return Err(StageError::input(format!("no row has the label field {}", config.label))
             .help("name a field that the source's rows have"));

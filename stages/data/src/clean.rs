@@ -4,7 +4,6 @@ use flow_engine::{
     ArtifactKind, Fraction, Ports, Resources, Stage, StageContext, StageError,
     report::{Plot, Report, Table, Verdict},
 };
-use flow_rows::{RowsReader, RowsWriter};
 use flow_text::{
     clean::{self, Edits, Invisible, NormalForm, Options, Removal, Whitespace},
     record::Record,
@@ -14,7 +13,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    ledger::{Deed, Ledger},
     sample::{Samples, around_difference},
+    stream::{RowsIn, RowsOut},
     tally::{Fate, Tally, as_f64},
 };
 
@@ -65,7 +66,10 @@ impl Stage for Clean {
     const REVISION: u32 = 1;
 
     fn ports(_: &CleanConfig) -> Ports {
-        Ports::new().reads("rows", ArtifactKind::Rows).writes("rows", ArtifactKind::Rows).writes("report", ArtifactKind::Report)
+        Ports::new()
+            .reads_many("rows", ArtifactKind::Rows)
+            .writes("rows", ArtifactKind::Rows)
+            .writes("report", ArtifactKind::Report)
     }
 
     fn resources(_: &CleanConfig) -> Resources {
@@ -73,25 +77,27 @@ impl Stage for Clean {
     }
 
     fn run(config: &CleanConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
-        let reader = RowsReader::open(cx.input("rows")?)?;
-        let mut writer = RowsWriter::create(cx.output("rows")?)?;
-        let mut work = Work { tally: Tally::default(), edits: Edits::default(), changed: 0, samples: Samples::new() };
+        let rows = RowsIn::open(cx)?;
+        let mut out = RowsOut::create(cx, "rows")?;
+        let ledger = Ledger::create(cx)?;
+        let mut work = Work { tally: Tally::default(), edits: Edits::default(), changed: 0, samples: Samples::new(), ledger };
         let options = config.options();
-        for batch in reader.batches() {
+        for batch in rows.batches() {
             cx.check_cancelled()?;
             let cleaned: Vec<CleanedRow> = batch?.into_par_iter().map(|record| clean_row(record, &options)).collect();
             for row in cleaned {
-                if let Some(record) = work.book(row) {
-                    writer.push(&record)?;
+                if let Some(record) = work.book(row)? {
+                    out.push(&record)?;
                 }
             }
-            cx.progress(work.tally.rows_in, Some(reader.count()), "rows");
+            cx.progress(work.tally.rows_in, Some(rows.count()), "rows");
         }
-        writer.finish()?;
+        let filled = out.finish()?;
         work.tally.settle(config.max_drop_fraction)?;
         work.tally.measure(cx);
+        filled.measure(cx);
         cx.measure("rows_changed", as_f64(work.changed));
-        work.report().write(cx.output("report")?)
+        work.report()?.write(cx.output("report")?)
     }
 }
 
@@ -122,11 +128,12 @@ struct Work {
     edits: Edits,
     changed: u64,
     samples: Samples,
+    ledger: Ledger,
 }
 
 impl Work {
     /// Books a row and returns it if it stays.
-    fn book(&mut self, row: CleanedRow) -> Option<Record> {
+    fn book(&mut self, row: CleanedRow) -> Result<Option<Record>, StageError> {
         self.tally.rows_in += 1;
         self.edits += row.edits;
         if let Some((edits, before, after)) = &row.example {
@@ -138,13 +145,18 @@ impl Work {
         }
         if row.record.messages.iter().any(|message| message.content.is_empty()) {
             self.tally.lose(Fate::Dropped, "empty_message");
-            return None;
+            self.ledger.note(&row.record.row_id, Deed::Dropped, "empty_message")?;
+            return Ok(None);
+        }
+        for (kind, _) in row.edits.by_kind().into_iter().filter(|(_, count)| *count > 0) {
+            self.ledger.note(&row.record.row_id, Deed::Edited, kind)?;
         }
         self.tally.rows_out += 1;
-        Some(row.record)
+        Ok(Some(row.record))
     }
 
-    fn report(self) -> Report {
+    fn report(self) -> Result<Report, StageError> {
+        self.ledger.finish()?;
         let mut report = Report::new("Cleaning", Clean::KIND);
         let total: u64 = self.edits.by_kind().iter().map(|(_, count)| count).sum();
         report.verdict(Verdict::Info, format!("{} of {} rows changed by {total} edits", self.changed, self.tally.rows_in));
@@ -158,13 +170,13 @@ impl Work {
         let bars = self.edits.by_kind().map(|(kind, count)| (kind.to_owned(), as_f64(count))).to_vec();
         report.table(table).plot(Plot::Bars { title: "Edits by kind".to_owned(), bars });
         self.samples.table(&mut report, "Before and after", &["before", "after"]);
-        report
+        Ok(report)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::testing::{Bench, row};
@@ -182,11 +194,23 @@ mod tests {
         assert_eq!(out.iter().map(|r| r.row_id.as_str()).collect::<Vec<_>>(), ["a", "b", "d"]);
         assert_eq!((out[0].messages[0].content.as_str(), out[1].messages[1].content.as_str()), ("café ouvert", "bell"));
         assert_eq!(run.metrics(["rows_in", "rows_out", "dropped", "rows_changed"]), json!([4.0, 3.0, 1.0, 3.0]));
+        let lines: Vec<Value> = run.ledger("report").iter().map(|l| json!([l["row_id"], l["action"], l["reason"]])).collect();
+        let edited = |id: &str, kind: &str| json!([id, "edited", kind]);
+        let dropped = json!(["c", "dropped", "empty_message"]);
+        assert_eq!(lines, [edited("a", "mojibake"), edited("b", "control"), edited("b", "invisible"), dropped]);
         let data = run.report("report");
         assert_eq!(
             (&data["data"]["mojibake"], &data["data"]["invisible"], &data["data"]["control"]),
             (&json!(1), &json!(3), &json!(1))
         );
+    }
+
+    #[test]
+    fn rows_of_several_stages_are_read_in_order() {
+        let bench = Bench::new().rows("rows", &[row("a", "x", "y")]).rows("rows", &[row("b", "x", "y"), row("c", "", "y")]);
+        let run = bench.run::<Clean>(json!({})).unwrap();
+        assert_eq!(run.ids("rows"), ["a", "b"]);
+        assert_eq!(run.metrics(["rows", "rows_in", "null_fraction.prompt"]), json!([2.0, 3.0, 0.0]));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use flow_engine::{
     ArtifactKind, Fraction, Ports, Resources, Stage, StageContext, StageError,
     report::{Plot, Report, Table, Verdict},
 };
-use flow_rows::{RowsReader, RowsWriter};
 use flow_text::{
     dedup::Neighbours,
     record::Record,
@@ -18,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    ledger::{Deed, Ledger},
     sample::Samples,
+    stream::{RowsIn, RowsOut},
     tally::{Fate, Tally, as_f64},
 };
 
@@ -93,7 +94,10 @@ impl Stage for Dedup {
     const REVISION: u32 = 1;
 
     fn ports(_: &DedupConfig) -> Ports {
-        Ports::new().reads("rows", ArtifactKind::Rows).writes("rows", ArtifactKind::Rows).writes("report", ArtifactKind::Report)
+        Ports::new()
+            .reads_many("rows", ArtifactKind::Rows)
+            .writes("rows", ArtifactKind::Rows)
+            .writes("report", ArtifactKind::Report)
     }
 
     fn resources(_: &DedupConfig) -> Resources {
@@ -101,24 +105,28 @@ impl Stage for Dedup {
     }
 
     fn run(config: &DedupConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
-        let reader = RowsReader::open(cx.input("rows")?)?;
-        let keys = read_keys(&reader, config, cx)?;
+        let rows = RowsIn::open(cx)?;
+        let keys = read_keys(&rows, config, cx)?;
         let clusters = Clusters::find(keys, config.fuzzy.threshold.get());
         cx.check_cancelled()?;
-        let mut writer = RowsWriter::create(cx.output("rows")?)?;
+        let mut out = RowsOut::create(cx, "rows")?;
+        let mut ledger = Ledger::create(cx)?;
         let mut work = Work::new(&clusters);
-        for batch in reader.batches() {
+        for batch in rows.batches() {
             cx.check_cancelled()?;
             for record in batch? {
-                if work.book(&record) {
-                    writer.push(&record)?;
+                match work.book(&record) {
+                    None => out.push(&record)?,
+                    Some((keeper, kind)) => ledger.note_with(&record.row_id, Deed::Merged, (kind, work.id_of(keeper)))?,
                 }
             }
-            cx.progress(work.tally.rows_in, Some(reader.count()), "rows");
+            cx.progress(work.tally.rows_in, Some(rows.count()), "rows");
         }
-        writer.finish()?;
+        ledger.finish()?;
+        let filled = out.finish()?;
         work.tally.check_conservation()?;
         work.tally.measure(cx);
+        filled.measure(cx);
         cx.measure("clusters", as_f64(work.members.len() as u64));
         work.report(config).write(cx.output("report")?)
     }
@@ -131,16 +139,16 @@ struct Keys {
     sets: Vec<ShingleSet>,
 }
 
-fn read_keys(reader: &RowsReader, config: &DedupConfig, cx: &StageContext<'_>) -> Result<Keys, StageError> {
+fn read_keys(rows: &RowsIn, config: &DedupConfig, cx: &StageContext<'_>) -> Result<Keys, StageError> {
     let mut keys = Keys::default();
-    for batch in reader.batches() {
+    for batch in rows.batches() {
         cx.check_cancelled()?;
         let found: Vec<(Option<u128>, ShingleSet)> = batch?.par_iter().map(|record| keys_of(record, config)).collect();
         for (exact, set) in found {
             keys.exact.push(exact);
             keys.sets.push(set);
         }
-        cx.progress_note(keys.exact.len() as u64, Some(reader.count()), "rows", "comparing".to_owned());
+        cx.progress_note(keys.exact.len() as u64, Some(rows.count()), "rows", "comparing".to_owned());
     }
     Ok(keys)
 }
@@ -213,8 +221,8 @@ impl<'a> Work<'a> {
         Self { clusters, tally: Tally::default(), kept: keepers, members: BTreeMap::new(), samples: Samples::new() }
     }
 
-    /// Books the next row and tells whether it stays.
-    fn book(&mut self, record: &Record) -> bool {
+    /// Books the next row and returns, if it goes, the row that stands for it and how it is like that.
+    fn book(&mut self, record: &Record) -> Option<(usize, &'static str)> {
         let row = usize::try_from(self.tally.rows_in).unwrap_or(usize::MAX);
         self.tally.rows_in += 1;
         let Some((keeper, likeness)) = self.clusters.keeper.get(row).copied().flatten() else {
@@ -222,7 +230,7 @@ impl<'a> Work<'a> {
             if let Some(kept) = self.kept.get_mut(&row) {
                 *kept = (record.row_id.clone(), text_of(record, Part::Both));
             }
-            return true;
+            return None;
         };
         self.members.entry(keeper).or_default().push(record.row_id.clone());
         let kind = match likeness {
@@ -234,7 +242,7 @@ impl<'a> Work<'a> {
             let similarity = jaccard(&self.clusters.sets[row], &self.clusters.sets[keeper]);
             self.samples.add(&format!("{similarity:.2}"), &[text, &text_of(record, Part::Both)]);
         }
-        false
+        Some((keeper, kind))
     }
 
     fn report(self, config: &DedupConfig) -> Report {
@@ -308,6 +316,9 @@ mod tests {
         assert_eq!(run.metrics(["rows_in", "rows_out", "merged", "clusters"]), json!([8.0, 5.0, 3.0, 2.0]));
         let clusters = &run.report("report")["data"]["clusters"];
         assert_eq!(clusters, &json!([{"kept": "a", "merged": ["c", "d"]}, {"kept": "b", "merged": ["e"]}]));
+        let line =
+            |row: &str, reason: &str, other: &str| json!({"row_id": row, "action": "merged", "reason": reason, "other": other});
+        assert_eq!(run.ledger("report"), [line("c", "exact", "a"), line("d", "near", "a"), line("e", "exact", "b")]);
     }
 
     #[test]

@@ -5,12 +5,20 @@
 
 pub mod bias;
 pub mod clean;
+pub mod contract;
+pub mod decontaminate;
 pub mod dedup;
 mod field;
 pub mod ingest;
+pub mod language;
+mod ledger;
+pub mod licence;
 pub mod pii;
+pub mod quality;
+mod remedy;
 mod sample;
 pub mod split;
+mod stream;
 mod tally;
 #[cfg(test)]
 mod testing;
@@ -24,8 +32,13 @@ use flow_engine::StageRegistry;
 pub fn register(registry: StageRegistry) -> StageRegistry {
     registry
         .with::<ingest::Ingest>()
+        .with::<contract::Contract>()
+        .with::<licence::LicenceGuard>()
         .with::<clean::Clean>()
+        .with::<language::KeepLanguage>()
+        .with::<quality::Quality>()
         .with::<dedup::Dedup>()
+        .with::<decontaminate::Decontaminate>()
         .with::<pii::Pii>()
         .with::<bias::Bias>()
         .with::<split::Split>()

@@ -50,7 +50,8 @@ impl Bench {
 
     /// Binds rows to an input port.
     pub(crate) fn rows(mut self, port: &str, rows: &[Record]) -> Self {
-        let path = self.folder.path().join(format!("in-{port}"));
+        let bound = self.inputs.get(port).map_or(0, Vec::len);
+        let path = self.folder.path().join(format!("in-{port}-{bound}"));
         let mut writer = RowsWriter::create(&path).unwrap();
         for row in rows {
             writer.push(row).unwrap();
@@ -65,6 +66,12 @@ impl Bench {
         let path = self.folder.path().join(format!("in-{port}"));
         fs::write(&path, bytes).unwrap();
         self.bind(port, path);
+        self
+    }
+
+    /// Binds a folder to an input port.
+    pub(crate) fn folder(mut self, port: &str, path: &Path) -> Self {
+        self.bind(port, path.to_owned());
         self
     }
 
@@ -166,6 +173,22 @@ impl Run {
         let folder = self.folder.path().join(port);
         assert!(folder.join("report.html").exists());
         serde_json::from_slice(&fs::read(folder.join("report.json")).unwrap()).unwrap_or(json!(null))
+    }
+
+    /// The lines of the ledger beside a report.
+    pub(crate) fn ledger(&self, port: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join(port).join("ledger.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Where an output lies.
+    pub(crate) fn path(&self, port: &str) -> PathBuf {
+        self.folder.path().join(port)
+    }
+
+    /// A file of an output.
+    pub(crate) fn file(&self, port: &str, name: &str) -> Vec<u8> {
+        fs::read(self.folder.path().join(port).join(name)).unwrap()
     }
 
     /// Measured numbers as a JSON array; null for one that was not measured.

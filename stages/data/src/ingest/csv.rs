@@ -1,13 +1,13 @@
 //! Rows of CSV and TSV files: a header line, then one text a cell. A row that does not fit the header is quarantined.
 
-use std::{collections::BTreeSet, fs::File, io::BufReader, path::Path};
+use std::{collections::BTreeSet, io::BufRead};
 
 use csv::{ByteRecord, ReaderBuilder};
 use flow_engine::StageError;
 use serde_json::{Map, Value};
 
 use super::{
-    config::Nul,
+    config::{InvalidUtf8, Nul},
     lines::Position,
     reject::Reject,
     source::{Entries, Entry},
@@ -19,11 +19,11 @@ pub(super) struct Cells {
     pub(super) delimiter: u8,
     pub(super) longest: usize,
     pub(super) nul: Nul,
+    pub(super) invalid_utf8: InvalidUtf8,
 }
 
 /// Opens a file and reads its header.
-pub(super) fn open<'a>(path: &Path, name: &'a str, how: Cells) -> Result<Entries<'a>, StageError> {
-    let file = BufReader::with_capacity(1 << 20, File::open(path)?);
+pub(super) fn open(file: Box<dyn BufRead>, name: &str, how: Cells) -> Result<Entries<'_>, StageError> {
     let mut reader = ReaderBuilder::new().delimiter(how.delimiter).flexible(true).from_reader(file);
     let names = header(reader.byte_headers().map_err(|error| unreadable(name, &error))?, name)?;
     Ok(Box::new(reader.into_byte_records().map(move |record| {
@@ -57,11 +57,11 @@ fn fields(names: &[String], record: &ByteRecord, how: Cells) -> Result<Map<Strin
         return Err(Reject::TooLong);
     }
     let value = |cell: &[u8]| {
-        let text = std::str::from_utf8(cell).map_err(|_| Reject::InvalidUtf8)?;
+        let text = how.invalid_utf8.decode(cell)?;
         match (text.contains('\0'), how.nul) {
             (true, Nul::Quarantine) => Err(Reject::Nul),
             (true, Nul::Strip) => Ok(Value::String(text.replace('\0', ""))),
-            (false, _) => Ok(Value::String(text.to_owned())),
+            (false, _) => Ok(Value::String(text.into_owned())),
         }
     };
     names.iter().zip(record).map(|(name, cell)| Ok((name.clone(), value(cell)?))).collect()

@@ -1,17 +1,45 @@
 //! JSON objects from untrusted lines. A byte scan rejects what parsers choke on or quietly change; a strict parser follows.
 
-use std::{cell::RefCell, fmt, ops::Range};
+use std::{borrow::Cow, cell::RefCell, fmt, ops::Range};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{config::Nul, reject::Reject};
+use super::{
+    config::{DuplicateKeys, IngestConfig, InvalidUtf8, Nul},
+    reject::Reject,
+};
+
+/// How lines that readers disagree about are read.
+#[derive(Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) max_depth: usize,
+    pub(super) nul: Nul,
+    pub(super) duplicate_keys: DuplicateKeys,
+    pub(super) invalid_utf8: InvalidUtf8,
+}
+
+impl Manner {
+    pub(super) fn of(config: &IngestConfig) -> Self {
+        let IngestConfig { max_depth, nul, duplicate_keys, invalid_utf8, .. } = *config;
+        Self { max_depth, nul, duplicate_keys, invalid_utf8 }
+    }
+}
 
 /// Parses one line.
-pub(super) fn parse(line: &[u8], max_depth: usize, nul: Nul) -> Result<Map<String, Value>, Reject> {
-    let text = std::str::from_utf8(line).map_err(|_| Reject::InvalidUtf8)?;
-    let scan = Scan::of(text, max_depth)?;
-    if scan.has_nul && nul == Nul::Quarantine {
+pub(super) fn parse(line: &[u8], manner: Manner) -> Result<Map<String, Value>, Reject> {
+    let text = manner.invalid_utf8.decode(line)?;
+    let repaired = matches!(text, Cow::Owned(_));
+    let mut fields = parse_text(&text, manner)?;
+    if repaired {
+        fields.insert("_encoding".to_owned(), manner.invalid_utf8.name().into());
+    }
+    Ok(fields)
+}
+
+fn parse_text(text: &str, manner: Manner) -> Result<Map<String, Value>, Reject> {
+    let scan = Scan::of(text, manner.max_depth)?;
+    if scan.has_nul && manner.nul == Nul::Quarantine {
         return Err(Reject::Nul);
     }
     let quoted;
@@ -21,7 +49,7 @@ pub(super) fn parse(line: &[u8], max_depth: usize, nul: Nul) -> Result<Map<Strin
         quoted = quote(text, &scan.big_integers).replace('\0', "");
         &quoted
     };
-    let value = parse_strictly(text)?;
+    let value = parse_strictly(text, manner.duplicate_keys)?;
     match value {
         Value::Object(fields) if scan.has_nul => {
             Ok(fields.into_iter().map(|(name, value)| (name.replace('\0', ""), without_nul(value))).collect())
@@ -146,10 +174,10 @@ fn quote(text: &str, ranges: &[Range<usize>]) -> String {
     out
 }
 
-fn parse_strictly(text: &str) -> Result<Value, Reject> {
+fn parse_strictly(text: &str, policy: DuplicateKeys) -> Result<Value, Reject> {
     let twice = RefCell::new(None);
     let mut parser = serde_json::Deserializer::from_str(text);
-    let parsed = Unique { twice: &twice }.deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
+    let parsed = Unique { twice: &twice, policy }.deserialize(&mut parser).and_then(|value| parser.end().map(|()| value));
     parsed.map_err(|error| match twice.into_inner() {
         Some(key) => Reject::DuplicateKey(key),
         None => Reject::BadJson(format!("{} at column {}", category(&error), error.column())),
@@ -161,9 +189,11 @@ fn category(error: &serde_json::Error) -> &'static str {
     if error.is_eof() { "unexpected end of line" } else { "syntax error" }
 }
 
-/// A JSON value in which no object has a key twice.
+/// A JSON value in which no object has a key twice, or one of the two values counts.
+#[derive(Clone, Copy)]
 struct Unique<'a> {
     twice: &'a RefCell<Option<String>>,
+    policy: DuplicateKeys,
 }
 
 impl<'de> DeserializeSeed<'de> for Unique<'_> {
@@ -207,7 +237,7 @@ impl<'de> Visitor<'de> for Unique<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = access.next_element_seed(Unique { twice: self.twice })? {
+        while let Some(item) = access.next_element_seed(self)? {
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -216,12 +246,15 @@ impl<'de> Visitor<'de> for Unique<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            if fields.contains_key(&key) {
+            let is_second = fields.contains_key(&key);
+            if is_second && self.policy == DuplicateKeys::Quarantine {
                 self.twice.replace(Some(key));
                 return Err(A::Error::custom("duplicate key"));
             }
-            let value = access.next_value_seed(Unique { twice: self.twice })?;
-            fields.insert(key, value);
+            let value = access.next_value_seed(self)?;
+            if !is_second || self.policy == DuplicateKeys::Last {
+                fields.insert(key, value);
+            }
         }
         Ok(Value::Object(fields))
     }
@@ -234,8 +267,15 @@ mod tests {
 
     use super::*;
 
+    const STRICT: Manner = Manner {
+        max_depth: 64,
+        nul: Nul::Quarantine,
+        duplicate_keys: DuplicateKeys::Quarantine,
+        invalid_utf8: InvalidUtf8::Reject,
+    };
+
     fn parsed(line: &[u8]) -> Result<Value, &'static str> {
-        parse(line, 64, Nul::Quarantine).map(Value::Object).map_err(|reject| reject.reason())
+        parse(line, STRICT).map(Value::Object).map_err(|reject| reject.reason())
     }
 
     #[test]
@@ -283,7 +323,22 @@ mod tests {
     #[test]
     fn nul_characters_can_be_taken_out() {
         let line = b"{\"a\":\"x\\u0000y\x00z\"}";
-        assert_eq!(parse(line, 64, Nul::Strip).map(Value::Object), Ok(json!({"a": "xyz"})));
+        let manner = Manner { nul: Nul::Strip, ..STRICT };
+        assert_eq!(parse(line, manner).map(Value::Object), Ok(json!({"a": "xyz"})));
+    }
+
+    #[test]
+    fn bytes_and_keys_that_readers_disagree_about_follow_the_options() {
+        let with = |line: &[u8], manner| parse(line, manner).map(Value::Object);
+        let keep = |duplicate_keys| Manner { duplicate_keys, ..STRICT };
+        let twice = br#"{"a": 1, "b": {"c": 2, "c": 3}, "a": 4}"#;
+        assert_eq!(with(twice, keep(DuplicateKeys::First)), Ok(json!({"a": 1, "b": {"c": 2}})));
+        assert_eq!(with(twice, keep(DuplicateKeys::Last)), Ok(json!({"a": 4, "b": {"c": 3}})));
+        let decode = |invalid_utf8| Manner { invalid_utf8, ..STRICT };
+        let latin = b"{\"a\": \"caf\xe9\"}";
+        assert_eq!(with(latin, decode(InvalidUtf8::Latin1)), Ok(json!({"a": "café", "_encoding": "latin1"})));
+        assert_eq!(with(latin, decode(InvalidUtf8::Replace)), Ok(json!({"a": "caf\u{fffd}", "_encoding": "replaced"})));
+        assert_eq!(with(b"{\"a\": 1}", decode(InvalidUtf8::Latin1)), Ok(json!({"a": 1})));
     }
 
     proptest! {

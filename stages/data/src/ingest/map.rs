@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Fields, Value};
 
-use super::{reject::Reject, template::Template};
+use super::{reject::Reject, template::Template, transcript};
 
 /// How a row of a source becomes a conversation. Fields that are not used go to `meta`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +22,13 @@ pub enum Map {
     Sharegpt,
     /// Templates of your own.
     Custom(CustomMap),
+    /// A transcript in `chosen` whose turns begin with `Human:` and `Assistant:`; `rejected` goes to `meta`.
+    Hh,
+    /// A text in `document`, `article`, `dialogue`, `source`, or `text`, and its summary in `summary`, `highlights`, or `target`;
+    /// lists of sentences are joined, and of several summaries the first is taken.
+    Summarization,
+    /// A text in `text`, as one message of the assistant.
+    Text,
 }
 
 /// Templates of the turns; `{field}` stands for a field of the row.
@@ -63,6 +70,9 @@ impl Map {
                 messages
             }
             Self::Custom(custom) => custom.apply(&mut fields)?,
+            Self::Hh => transcript::turns(&take_text(&mut fields, "chosen")?)?,
+            Self::Summarization => summarization(&mut fields)?,
+            Self::Text => vec![message("assistant", take_text(&mut fields, "text")?)],
         };
         check(&messages)?;
         Ok((messages, fields))
@@ -80,6 +90,44 @@ impl CustomMap {
         let shown: Vec<&str> = self.system.iter().flat_map(Template::fields).chain(self.prompt.fields()).collect();
         fields.retain(|name, _| !shown.contains(&name.as_str()) || self.completion.fields().any(|used| used == name));
         Ok(messages)
+    }
+}
+
+/// What stands before a text to be summarised.
+const SUMMARISE: &str = "Summarize the following text.\n\n";
+/// Fields with the text, the first that is there counts.
+const DOCUMENTS: [&str; 5] = ["document", "article", "dialogue", "source", "text"];
+/// Fields with its summary.
+const SUMMARIES: [&str; 3] = ["summary", "highlights", "target"];
+
+fn summarization(fields: &mut Fields<String, Value>) -> Result<Vec<Message>, Reject> {
+    let named = |fields: &Fields<String, Value>, names: &[&'static str]| {
+        let found = names.iter().find(|name| fields.get(**name).is_some_and(|value| !value.is_null()));
+        found.copied().ok_or_else(|| Reject::MissingField(names.join(" or ")))
+    };
+    let (document, summary) = (named(fields, &DOCUMENTS)?, named(fields, &SUMMARIES)?);
+    let text = joined(take(fields, document)?, document)?;
+    let summary = match take(fields, summary)? {
+        // Several summaries of one text, each a string.
+        Value::Array(several) if document == "source" => joined(several.into_iter().next().unwrap_or_default(), summary)?,
+        value => joined(value, summary)?,
+    };
+    let mut messages = system(fields)?;
+    messages.push(message("user", format!("{SUMMARISE}{text}")));
+    messages.push(message("assistant", summary));
+    Ok(messages)
+}
+
+/// A text, or the sentences of one.
+fn joined(value: Value, name: &str) -> Result<String, Reject> {
+    let wrong = || Reject::WrongType(name.to_owned());
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Array(sentences) => {
+            let texts: Option<Vec<&str>> = sentences.iter().map(Value::as_str).collect();
+            Ok(texts.ok_or_else(wrong)?.join(" "))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Err(wrong()),
     }
 }
 
@@ -138,7 +186,7 @@ fn take_text(fields: &mut Fields<String, Value>, name: &str) -> Result<String, R
     }
 }
 
-fn message(role: &str, content: String) -> Message {
+pub(super) fn message(role: &str, content: String) -> Message {
     Message { role: role.to_owned(), content }
 }
 
@@ -185,6 +233,22 @@ mod tests {
                 json!({"x": "q", "id": 1}),
                 "system:s|user:q|assistant:n: 1",
             ),
+            (
+                json!("hh"),
+                json!({"chosen": "\n\nHuman: q\n\nmore\n\nAssistant: a\n\nHuman: r\n\nAssistant: b", "id": 1}),
+                "user:q\n\nmore|assistant:a|user:r|assistant:b",
+            ),
+            (
+                json!("summarization"),
+                json!({"source": ["One.", "Two."], "target": ["Both.", "Other."], "id": 1}),
+                "user:Summarize the following text.\n\nOne. Two.|assistant:Both.",
+            ),
+            (
+                json!("summarization"),
+                json!({"article": "Long.", "highlights": "Short.", "id": 1}),
+                "user:Summarize the following text.\n\nLong.|assistant:Short.",
+            ),
+            (json!("text"), json!({"text": "once", "id": 1}), "assistant:once"),
         ];
         for (map, fields, shown) in cases {
             assert_eq!(apply(&map, &fields), Ok((shown.to_owned(), json!({"id": 1}))), "{map}");
@@ -201,6 +265,10 @@ mod tests {
             (json!("prompt_completion"), json!({"prompt": "q", "completion": " "}), "empty_message"),
             (json!("prompt_completion"), json!({"prompt": 5, "completion": "a"}), "wrong_type"),
             (json!({"custom": {"prompt": "{x}", "completion": "{y}"}}), json!({"x": "q"}), "missing_field"),
+            (json!("hh"), json!({"chosen": "Human said nothing"}), "bad_transcript"),
+            (json!("hh"), json!({"chosen": "\n\nHuman: q\n\nAssistant: "}), "empty_message"),
+            (json!("summarization"), json!({"text": "x"}), "missing_field"),
+            (json!("summarization"), json!({"text": 5, "summary": "x"}), "wrong_type"),
         ];
         for (map, fields, reason) in cases {
             assert_eq!(apply(&map, &fields), Err(reason), "{fields}");

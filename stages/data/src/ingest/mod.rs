@@ -1,8 +1,11 @@
 //! `data/ingest`: files of any common shape in, canonical rows out, and what cannot be read named by line and reason.
 
+mod compress;
 mod config;
 mod csv;
+mod elements;
 mod identity;
+mod ipc;
 mod json;
 mod lines;
 mod map;
@@ -10,17 +13,20 @@ mod parquet;
 mod reject;
 mod source;
 mod template;
+mod transcript;
 mod work;
 
 use std::path::Path;
 
 use flow_engine::{ArtifactKind, Ports, SourceRef, Stage, StageContext, StageError};
-use flow_rows::RowsWriter;
 
-pub use config::{Format, IngestConfig, Nul, Source};
+pub use compress::Compression;
+pub use config::{DuplicateKeys, Format, IngestConfig, InvalidUtf8, Nul, OnEmpty, Source};
 pub use map::{CustomMap, Map};
 
+use crate::stream::RowsOut;
 use source::{Entry, Input};
+pub(crate) use source::{Row, read_rows};
 use work::Work;
 
 /// Rows between two reports of progress.
@@ -47,19 +53,20 @@ impl Stage for Ingest {
 
     fn run(config: &IngestConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         config.check()?;
-        let mut writer = RowsWriter::create(cx.output("rows")?)?;
+        let mut out = RowsOut::create(cx, "rows")?;
         let mut work = Work::new(config, cx.limit());
         for source in &config.sources {
             work.open_source(source);
             for input in inputs(source, cx)? {
                 if !work.is_full() {
-                    read_file(source, &input, (&mut work, &mut writer), cx)?;
+                    read_file(source, &input, (&mut work, &mut out), cx)?;
                 }
             }
         }
-        writer.finish()?;
+        let filled = out.finish()?;
         work.settle()?;
         work.measure(cx);
+        filled.measure(cx);
         work.report().write(cx.output("report")?)
     }
 }
@@ -76,16 +83,31 @@ fn inputs<'a>(source: &Source, cx: &StageContext<'a>) -> Result<Vec<File<'a>>, S
         if files.is_empty() {
             return Err(StageError::input(format!("no file matches {pattern}")).help("paths are relative to the workflow file"));
         }
-        return Ok(files.iter().map(|file| File { path: &file.path, name: file.name.clone() }).collect());
+        let wanted = files.iter().filter(|file| source.split.as_ref().is_none_or(|split| names_split(&file.name, split)));
+        let files: Vec<File<'_>> = wanted.map(|file| File { path: &file.path, name: file.name.clone() }).collect();
+        return match (&source.split, files.is_empty()) {
+            (Some(split), true) => {
+                let message = format!("no file of {pattern} has the split {split} in its name");
+                Err(StageError::input(message).help("file names such as `train-00000-of-00001.parquet` name their split"))
+            }
+            (Some(_) | None, _) => Ok(files),
+        };
     }
     let bound = cx.inputs("files").iter().enumerate();
     Ok(bound.map(|(at, input)| File { path: &input.path, name: format!("files[{at}]") }).collect())
 }
 
+/// Whether the name of a data file names a split, as a word by itself: `data/train-00000-of-00001.parquet`, not `training.csv`.
+fn names_split(file: &str, split: &str) -> bool {
+    const ENDINGS: [&str; 10] = ["jsonl", "ndjson", "json", "csv", "tsv", "parquet", "arrow", "ipc", "feather", "txt"];
+    let mut endings = Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or(file).split('.').skip(1);
+    endings.any(|ending| ENDINGS.contains(&ending)) && file.split(|c: char| !c.is_alphanumeric()).any(|word| word == split)
+}
+
 fn read_file(
     source: &Source,
     file: &File<'_>,
-    (work, writer): (&mut Work<'_>, &mut RowsWriter),
+    (work, out): (&mut Work<'_>, &mut RowsOut),
     cx: &StageContext<'_>,
 ) -> Result<(), StageError> {
     let input = Input { path: file.path, name: &file.name, source, config: work.config() };
@@ -97,7 +119,7 @@ fn read_file(
             continue;
         }
         if let Some(record) = work.book(&file.name, entry) {
-            writer.push(&record)?;
+            out.push(&record)?;
         }
         if work.rows_read().is_multiple_of(BATCH) {
             cx.check_cancelled()?;

@@ -1,4 +1,4 @@
-//! Rows of Parquet files through polars, a slice of rows at a time.
+//! Rows of Parquet files, and of any table, through polars: a slice of rows at a time.
 
 use std::{fs::File, path::Path};
 
@@ -33,7 +33,7 @@ pub(super) fn open<'a>(path: &'a Path, name: &'a str) -> Result<Entries<'a>, Sta
     })))
 }
 
-fn entries<'a>(start: usize, frame: DataFrame) -> impl Iterator<Item = Result<Entry, StageError>> + 'a {
+pub(super) fn entries<'a>(start: usize, frame: DataFrame) -> impl Iterator<Item = Result<Entry, StageError>> + 'a {
     (0..frame.height()).map(move |row| {
         let position = Position { line: (start + row + 1) as u64, offset: (start + row) as u64 };
         Ok(Entry::Row { position, parsed: fields(&frame, row) })

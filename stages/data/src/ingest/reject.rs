@@ -31,6 +31,8 @@ pub(super) enum Reject {
     UnknownRole(String),
     /// A message without text.
     EmptyMessage,
+    /// A transcript that begins with no speaker.
+    BadTranscript,
 }
 
 impl Reject {
@@ -51,6 +53,7 @@ impl Reject {
             Self::WrongType(_) => "wrong_type",
             Self::UnknownRole(_) => "unknown_role",
             Self::EmptyMessage => "empty_message",
+            Self::BadTranscript => "bad_transcript",
         }
     }
 
@@ -70,7 +73,8 @@ impl Reject {
             | Self::LoneSurrogate
             | Self::NonFinite
             | Self::NotObject
-            | Self::EmptyMessage => "",
+            | Self::EmptyMessage
+            | Self::BadTranscript => "",
         }
     }
 }

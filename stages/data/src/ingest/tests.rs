@@ -139,3 +139,84 @@ fn unknown_options_and_bad_templates_are_refused() {
     let twice = json!({"sources": [{"name": "s", "path": "a"}, {"name": "s", "path": "a"}]});
     assert!(Bench::new().source("a", b"").run::<Ingest>(twice).err().unwrap().message.contains("two sources"));
 }
+
+#[test]
+fn compressed_files_are_read_as_what_is_in_them() {
+    let map = json!("prompt_completion");
+    let text = format!("{GOOD}\n{GOOD}\n");
+    let packed = zstd::bulk::compress(text.as_bytes(), 3).unwrap();
+    for name in ["a.jsonl.zst", "a.zst", "a"] {
+        assert_eq!(ingest(name, &packed, &map).unwrap().rows("rows").len(), 2, "{name}");
+    }
+    let csv = zstd::bulk::compress(b"prompt,completion\nq,a\n", 3).unwrap();
+    assert_eq!(ingest("a.csv.zst", &csv, &map).unwrap().rows("rows").len(), 1);
+    let torn = ingest("a.jsonl.zst", &packed[..packed.len() - 6], &map).err().unwrap();
+    assert!(torn.message.contains("cannot read a.jsonl.zst to its end"), "{}", torn.message);
+}
+
+#[test]
+fn json_documents_give_one_row_an_object() {
+    let map = json!("prompt_completion");
+    let array = format!("[{GOOD},\n {GOOD},\n 7, {{\"prompt\": 1}}]");
+    let run = ingest("a.json", array.as_bytes(), &map).unwrap();
+    assert_eq!(run.rows("rows").len(), 2);
+    let listed = run.report("report")["data"]["quarantine"].clone();
+    assert_eq!(
+        (&listed[0]["reason"], &listed[0]["line"], &listed[1]["reason"]),
+        (&json!("not_object"), &json!(3), &json!("wrong_type"))
+    );
+    let pretty = "{\n  \"prompt\": \"p\",\n  \"completion\": \"c\"\n}\n{\n  \"prompt\": \"q\",\n  \"completion\": \"d\"\n}\n";
+    assert_eq!(ingest("a.json", pretty.as_bytes(), &map).unwrap().rows("rows").len(), 2);
+    assert_eq!(ingest("a.json", format!("{GOOD}\n{GOOD}").as_bytes(), &map).unwrap().rows("rows").len(), 2);
+}
+
+#[test]
+fn text_gives_one_row_a_line() {
+    let run = ingest("a.txt", b"\xef\xbb\xbffirst line\r\n\n  second\xff line\nthird", &json!("text")).unwrap();
+    let said: Vec<String> = run.rows("rows").into_iter().map(|row| row.messages[0].content.clone()).collect();
+    assert_eq!(said, ["first line", "third"]);
+    assert_eq!(run.metrics(["quarantined", "blank_lines", "rows"]), json!([1.0, 1.0, 2.0]));
+}
+
+#[test]
+fn arrow_files_are_read_and_streams_refused() {
+    use polars::prelude::*;
+    let lines = br#"{"prompt":"p","completion":"c","n":3}
+{"prompt":"q","completion":"d","n":null}"#;
+    let mut frame = JsonReader::new(std::io::Cursor::new(lines)).with_json_format(JsonFormat::JsonLines).finish().unwrap();
+    let mut bytes = Vec::new();
+    IpcWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    let rows = ingest("a.arrow", &bytes, &json!("prompt_completion")).unwrap().rows("rows");
+    assert_eq!((rows.len(), rows[1].messages[1].content.as_str(), &rows[0].meta["n"]), (2, "d", &json!(3)));
+    for torn in [&bytes[..bytes.len() / 2], b"\xff\xff\xff\xff stream"] {
+        let error = ingest("a.arrow", torn, &json!("prompt_completion")).err().unwrap();
+        assert!(error.message.contains("a.arrow") && error.help.is_some(), "{}", error.message);
+    }
+}
+
+#[test]
+fn a_split_is_chosen_by_the_names_of_files() {
+    assert!(names_split("data/train-00000-of-00001.parquet", "train"));
+    assert!(names_split("train.jsonl.gz", "train") && names_split("my_train_file.csv", "train"));
+    for other in ["data/test-00000-of-00001.parquet", "training.jsonl", "train/README.md", "train"] {
+        assert!(!names_split(other, "train"), "{other}");
+    }
+}
+
+#[test]
+fn nothing_to_read_can_be_allowed() {
+    let with = json!({"sources": [{"name": "s", "path": "a.jsonl"}], "on_empty": "warn"});
+    let run = Bench::new().source("a.jsonl", b"").run::<Ingest>(with.clone()).unwrap();
+    assert_eq!(run.rows("rows").len(), 0);
+    assert!(Bench::new().source("a.jsonl", b"not json\n").run::<Ingest>(with).is_err());
+}
+
+#[test]
+fn options_at_their_defaults_leave_no_trace_in_the_key() {
+    let with = json!({"sources": [{"name": "s", "path": "a.jsonl"}]});
+    let config: IngestConfig = serde_json::from_value(with).unwrap();
+    let written = serde_json::to_value(&config).unwrap();
+    let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(fields(&written), ["sources", "max_bad_fraction", "max_record_bytes", "max_depth", "nul"]);
+    assert_eq!(fields(&written["sources"][0]), ["name", "path", "format", "map", "license"]);
+}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Ingest,
-    config::{IngestConfig, Source},
+    config::{IngestConfig, OnEmpty, Source},
     identity::Identities,
     lines::Position,
     reject::Reject,
@@ -121,6 +121,9 @@ impl<'a> Work<'a> {
     pub(super) fn settle(&self) -> Result<(), StageError> {
         self.tally.check_conservation()?;
         let bad = self.tally.count(Fate::Quarantined);
+        if self.tally.rows_in == 0 && self.config.on_empty == OnEmpty::Warn {
+            return Ok(());
+        }
         if self.tally.rows_out == 0 {
             let message = format!("no row could be read from {} lines{}", self.tally.rows_in, self.first_reject());
             return Err(StageError::input(message).help("check `path`, `format`, and `map` of the sources"));
@@ -150,6 +153,9 @@ impl<'a> Work<'a> {
         let summary =
             format!("{} rows read, {bad} lines quarantined ({})", self.tally.rows_out, percent(share(bad, self.tally.rows_in)));
         report.verdict(Verdict::Info, summary);
+        if self.tally.rows_in == 0 {
+            report.note("There was nothing to read: every file is empty.");
+        }
         self.tally.describe(&mut report);
         report.fact("blank lines", self.blank);
         let mut sources = Table::new("Sources", ["source", "licence", "files", "bytes", "rows", "quarantined", "fields"]);

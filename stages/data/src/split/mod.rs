@@ -9,7 +9,6 @@ mod leak;
 mod report;
 
 use flow_engine::{ArtifactKind, Ports, Resources, Stage, StageContext, StageError};
-use flow_rows::{RowsReader, RowsWriter};
 use flow_text::{
     record::Record,
     shingle::{Digits, Part as Text, ShingleSet, Shingling, exact_key, normalize, shingles, text_of},
@@ -20,6 +19,8 @@ pub use config::{HoldOut, Join, LeakCheck, MinRows, OnLeak, Ratios, SplitConfig}
 
 use crate::{
     field,
+    ledger::{Deed, Ledger},
+    stream::{Filled, RowsIn, RowsOut},
     tally::{Fate, Tally, as_f64},
 };
 use assign::Groups;
@@ -60,9 +61,9 @@ impl Stage for Split {
     const REVISION: u32 = 1;
 
     fn ports(_: &SplitConfig) -> Ports {
-        let ports = Part::ALL
-            .into_iter()
-            .fold(Ports::new().reads("rows", ArtifactKind::Rows), |ports, part| ports.writes(part.name(), ArtifactKind::Rows));
+        let ports = Part::ALL.into_iter().fold(Ports::new().reads_many("rows", ArtifactKind::Rows), |ports, part| {
+            ports.writes(part.name(), ArtifactKind::Rows)
+        });
         ports.writes("report", ArtifactKind::Report)
     }
 
@@ -72,12 +73,12 @@ impl Stage for Split {
 
     fn run(config: &SplitConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         config.ratios.check()?;
-        let reader = RowsReader::open(cx.input("rows")?)?;
-        let keys = read_keys(&reader, config, cx)?;
+        let rows = RowsIn::open(cx)?;
+        let keys = read_keys(&rows, config, cx)?;
         config.check_fields(&keys)?;
         let mut groups = Groups::assign(&keys, config, cx.seed().0);
         let leaks = Leaks::settle(&keys, &mut groups, config)?;
-        let tally = write_parts(&reader, &groups, cx)?;
+        let tally = write_parts(&rows, &groups, cx)?;
         config.min_rows.check(&groups)?;
         tally.settle(config.max_drop_fraction)?;
         tally.measure(cx);
@@ -102,12 +103,12 @@ struct Key {
     set: ShingleSet,
 }
 
-fn read_keys(reader: &RowsReader, config: &SplitConfig, cx: &StageContext<'_>) -> Result<Vec<Key>, StageError> {
+fn read_keys(rows: &RowsIn, config: &SplitConfig, cx: &StageContext<'_>) -> Result<Vec<Key>, StageError> {
     let mut keys = Vec::new();
-    for batch in reader.batches() {
+    for batch in rows.batches() {
         cx.check_cancelled()?;
         keys.par_extend(batch?.par_iter().map(|record| key_of(record, config)));
-        cx.progress_note(keys.len() as u64, Some(reader.count()), "rows", "grouping".to_owned());
+        cx.progress_note(keys.len() as u64, Some(rows.count()), "rows", "grouping".to_owned());
     }
     Ok(keys)
 }
@@ -137,28 +138,32 @@ fn joined(values: &[Option<String>]) -> String {
     shown.join("\u{1f}")
 }
 
-fn write_parts(reader: &RowsReader, groups: &Groups, cx: &StageContext<'_>) -> Result<Tally, StageError> {
-    let create = |part: Part| -> Result<RowsWriter, StageError> { Ok(RowsWriter::create(cx.output(part.name())?)?) };
-    let mut writers = [create(Part::Train)?, create(Part::Validation)?, create(Part::Test)?];
+fn write_parts(rows: &RowsIn, groups: &Groups, cx: &StageContext<'_>) -> Result<Tally, StageError> {
+    let create = |part: Part| RowsOut::create(cx, part.name());
+    let mut outs = [create(Part::Train)?, create(Part::Validation)?, create(Part::Test)?];
+    let mut ledger = Ledger::create(cx)?;
     let mut tally = Tally::default();
-    let mut rows = groups.parts().iter();
-    for batch in reader.batches() {
+    let mut parts = groups.parts().iter();
+    for batch in rows.batches() {
         cx.check_cancelled()?;
         for record in batch? {
             tally.rows_in += 1;
-            match rows.next().copied().flatten() {
-                Some(part) => {
-                    writers[part as usize].push(&record)?;
-                    tally.rows_out += 1;
-                }
-                None => tally.lose(Fate::Dropped, "leak"),
+            if let Some(part) = parts.next().copied().flatten() {
+                outs[part as usize].push(&record)?;
+                tally.rows_out += 1;
+            } else {
+                tally.lose(Fate::Dropped, "leak");
+                ledger.note(&record.row_id, Deed::Dropped, "leak")?;
             }
         }
-        cx.progress(tally.rows_in, Some(reader.count()), "rows");
+        cx.progress(tally.rows_in, Some(rows.count()), "rows");
     }
-    for writer in writers {
-        writer.finish()?;
+    ledger.finish()?;
+    let mut filled = Filled::default();
+    for out in outs {
+        filled.join(out.finish()?);
     }
+    filled.measure(cx);
     Ok(tally)
 }
 

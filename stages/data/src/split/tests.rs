@@ -161,3 +161,65 @@ proptest! {
         prop_assert!(families(&run, Part::Train).is_disjoint(&families(&run, Part::Validation)));
     }
 }
+
+/// A row of a random data set: a text of sixty words, how it is changed, and a family.
+type Sketch = (u32, u8, u32);
+
+fn sketched(sketches: &[Sketch]) -> Vec<Record> {
+    let make = |(at, (base, change, family)): (usize, &Sketch)| {
+        let mut words: Vec<String> = (0..60).map(|word| format!("t{base}w{word}")).collect();
+        match change % 4 {
+            0 => {}
+            1 => words.iter_mut().for_each(|word| *word = word.to_uppercase()),
+            2 => words[usize::from(*change) % 60] = format!("edited{at}"),
+            _ => words = (0..60).map(|word| format!("own{at}w{word}")).collect(),
+        }
+        let row = row(&format!("{at}"), &words.join(" "), "yes");
+        if *family < 6 { with_meta(row, "family", format!("f{family}")) } else { row }
+    };
+    sketches.iter().enumerate().map(make).collect()
+}
+
+/// Pairs of rows in different parts that are equal, nearly equal, or of one family; by brute force.
+fn leaks_between(run: &Run) -> Vec<(String, String)> {
+    let placed: Vec<(Part, Record)> =
+        Part::ALL.iter().flat_map(|part| run.rows(part.name()).into_iter().map(|row| (*part, row))).collect();
+    let normal = |row: &Record| normalize(&text_of(row, Text::Both), Digits::Keep);
+    let set = |row: &Record| shingles(&normal(row), &Shingling::default());
+    let mut leaks = Vec::new();
+    for (at, (part, row)) in placed.iter().enumerate() {
+        for (other_part, other) in placed.iter().take(at).filter(|(other, _)| other != part) {
+            let of_one_family = row.meta.contains_key("family") && row.meta.get("family") == other.meta.get("family");
+            let is_near = flow_text::shingle::jaccard(&set(row), &set(other)) >= 0.8;
+            if of_one_family || is_near || normal(row) == normal(other) {
+                leaks.push((format!("{part:?} {}", row.row_id), format!("{other_part:?} {}", other.row_id)));
+            }
+        }
+    }
+    leaks
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn nothing_leaks_between_the_parts_of_random_data_sets(
+        sketches in prop::collection::vec((0..8_u32, any::<u8>(), 0..12_u32), 12..40),
+        how in prop::sample::select(vec!["drop", "move"]),
+        joins in any::<bool>(),
+    ) {
+        let with = json!({
+            "group_by": ["family"],
+            "ratios": {"train": 0.5, "validation": 0.25, "test": 0.25},
+            "join_groups": if joins { json!(["fuzzy_cluster"]) } else { json!([]) },
+            "leak_check": {"on_leak": how},
+            "min_rows": {"train": 0},
+            "max_drop_fraction": 1.0,
+        });
+        let run = Bench::new().rows("rows", &sketched(&sketches)).run::<Split>(with).unwrap();
+        let leaks = leaks_between(&run);
+        prop_assert!(leaks.is_empty(), "{:?}", leaks);
+        prop_assert_eq!(run.metric("leaks"), 0.0);
+        prop_assert_eq!(run.metric("rows") + run.metric("dropped"), run.metric("rows_in"));
+    }
+}
