@@ -278,7 +278,7 @@ mod tests {
 
     fn rows() -> Vec<Record> {
         let good = |at: usize| {
-            with_meta(row(&format!("{at}"), &format!("question {at}"), "answer"), "team", if at % 2 == 0 { "a" } else { "b" })
+            with_meta(row(&format!("{at}"), &format!("question {at}"), "answer"), "team", if at & 1 == 0 { "a" } else { "b" })
         };
         let mut rows: Vec<Record> = (0..20).map(good).collect();
         rows.push(with_meta(row("wrong", "question", "answer"), "team", 7));

@@ -219,7 +219,7 @@ proptest! {
         let run = Bench::new().rows("rows", &sketched(&sketches)).run::<Split>(with).unwrap();
         let leaks = leaks_between(&run);
         prop_assert!(leaks.is_empty(), "{:?}", leaks);
-        prop_assert_eq!(run.metric("leaks"), 0.0);
-        prop_assert_eq!(run.metric("rows") + run.metric("dropped"), run.metric("rows_in"));
+        prop_assert!(run.metric("leaks") < 0.5);
+        prop_assert!((run.metric("rows") + run.metric("dropped") - run.metric("rows_in")).abs() < 0.5);
     }
 }
