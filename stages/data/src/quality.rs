@@ -216,10 +216,20 @@ mod tests {
 
     #[test]
     fn a_score_can_be_asked_for_and_rules_left_out() {
-        let with = json!({"min_score": 0.95, "rules": {"prompt_answer_jaccard": {"max": 0.9, "action": "ignore"}}});
-        let run = Bench::new().rows("rows", &planted()).run::<Quality>(with).unwrap();
-        let ids = run.ids("rows");
-        assert!(ids.contains(&"echo".to_owned()) && !ids.contains(&"refusal".to_owned()) && !ids.contains(&"cut".to_owned()));
+        let gone = |rules: Value| {
+            let with = json!({"min_score": 0.95, "rules": rules});
+            let run = Bench::new().rows("rows", &planted()).run::<Quality>(with).unwrap();
+            let lines = run.ledger("report").into_iter().filter(|line| line["action"] == "dropped");
+            lines.map(|line| json!([line["row_id"], line["reason"]])).collect::<Vec<Value>>()
+        };
+        let echo_alone = json!({"prompt_answer_jaccard": {"max": 0.9, "action": "ignore"}});
+        let low = [json!(["loop", "repetition"]), json!(["refusal", "low_score"]), json!(["cut", "low_score"])];
+        // An answer as long as its prompt lies far outside of what these rows are like.
+        assert_eq!(gone(echo_alone), [&[json!(["echo", "low_score"])], &low[..]].concat());
+        let both = json!({
+            "prompt_answer_jaccard": {"max": 0.9, "action": "ignore"}, "length_ratio": {"max": 3.0, "action": "ignore"}
+        });
+        assert_eq!(gone(both), low);
     }
 
     #[test]

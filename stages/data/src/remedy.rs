@@ -44,10 +44,9 @@ impl Court {
         self.tally.rows_out += 1;
     }
 
-    /// Books a row with what is said against it, the worst first, and tells whether it stays.
+    /// Books a row with what is said against it, and tells whether it stays. The first of the worst is why it goes.
     pub(crate) fn judge(&mut self, record: &mut Record, said: &[(&'static str, Remedy)]) -> Result<bool, StageError> {
-        let worst = said.iter().max_by_key(|(_, remedy)| *remedy).filter(|(_, remedy)| *remedy == Remedy::Drop);
-        if let Some((reason, _)) = worst {
+        if let Some((reason, _)) = said.iter().find(|(_, remedy)| *remedy == Remedy::Drop) {
             self.tally.rows_in += 1;
             self.tally.lose(Fate::Dropped, reason);
             self.ledger.note(&record.row_id, Deed::Dropped, reason)?;
