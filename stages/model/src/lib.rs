@@ -19,6 +19,7 @@ pub mod loss;
 pub mod merge;
 pub mod network;
 pub mod optimizer;
+pub mod pack;
 mod ranges;
 pub mod rng;
 pub mod schedule;

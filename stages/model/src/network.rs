@@ -128,6 +128,11 @@ impl Network {
     pub fn context(&self, lengths: &[usize], padding: Padding) -> Context {
         Context::new(&self.config, lengths, padding, &self.device())
     }
+
+    /// Describes one row of documents of these lengths, one after another.
+    pub fn documents(&self, lengths: &[usize]) -> Context {
+        Context::documents(&self.config, lengths, &self.device())
+    }
 }
 
 /// What a block reads besides its input.

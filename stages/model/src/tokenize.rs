@@ -27,8 +27,10 @@ use crate::{Opened, base};
 
 /// Longest conversation when none is given and the model can read more.
 const DEFAULT_LENGTH: usize = 2048;
+/// The rows to learn from.
+const TRAIN: &str = "train";
 /// The ports, each an input and an output.
-const SPLITS: [&str; 3] = ["train", "validation", "test"];
+const SPLITS: [&str; 3] = [TRAIN, "validation", "test"];
 
 /// Turn conversations into token ids with the model's own chat template; only the assistant's words teach.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -62,7 +64,7 @@ pub struct Tokenize;
 impl Stage for Tokenize {
     type Config = TokenizeConfig;
     const KIND: &'static str = "text/tokenize";
-    const REVISION: u32 = 2;
+    const REVISION: u32 = 3;
 
     fn ports(_: &TokenizeConfig) -> Ports {
         let ports = SPLITS.iter().fold(Ports::new(), |ports, split| ports.reads_optional(split, Rows));
@@ -92,7 +94,7 @@ impl Stage for Tokenize {
                 None => encoder.run_empty(output)?,
             }
         }
-        measure(cx, &tallies);
+        measure(cx, limit, &tallies);
         report(config, limit, &tallies).write(cx.output("report")?)
     }
 }
@@ -176,13 +178,17 @@ fn shared_system(rows: &RowsReader) -> Result<Option<String>, StageError> {
     Ok(shared)
 }
 
-fn measure(cx: &StageContext<'_>, tallies: &[(&str, Tally)]) {
+fn measure(cx: &StageContext<'_>, limit: Limit, tallies: &[(&str, Tally)]) {
     let total = |count: fn(&Tally) -> u64| float(tallies.iter().map(|(_, tally)| count(tally)).sum());
     cx.measure("rows", total(|tally| tally.kept));
     cx.measure("rows_dropped", total(Tally::dropped));
     cx.measure("rows_truncated", total(|tally| tally.truncated));
     cx.measure("tokens", total(|tally| tally.tokens));
     cx.measure("tokens_supervised", total(|tally| tally.supervised));
+    // Only rows to learn from are packed.
+    if let Some((_, train)) = tallies.iter().find(|(split, _)| *split == TRAIN) {
+        cx.measure("packing_efficiency", train.packed(limit.max_length).efficiency());
+    }
 }
 
 fn report(config: &TokenizeConfig, limit: Limit, tallies: &[(&str, Tally)]) -> Report {
@@ -198,11 +204,23 @@ fn report(config: &TokenizeConfig, limit: Limit, tallies: &[(&str, Tally)]) -> R
             reasons.row([(*split).to_owned(), reason.clone(), left_out.rows.to_string(), left_out.examples.join(", ")]);
         }
     }
-    report.table(counts).table(reasons);
+    report.table(counts).table(packing(limit, tallies)).table(reasons);
     for (split, tally) in tallies {
         report.plot(Plot::Bars { title: format!("Conversation length in tokens, {split}"), bars: tally.histogram() });
     }
     report
+}
+
+/// What `batch.packing` of `train/sft` would come to.
+fn packing(limit: Limit, tallies: &[(&str, Tally)]) -> Table {
+    let title = format!("If packed into bins of {} tokens", limit.max_length);
+    let mut table = Table::new(title, ["split", "rows", "bins", "filled", "rows in a bin"]);
+    for (split, tally) in tallies {
+        let packed = tally.packed(limit.max_length);
+        let rows = format!("{:.1}", float(tally.kept) / float(packed.bins.max(1)));
+        table.row([(*split).to_owned(), tally.kept.to_string(), packed.bins.to_string(), packed.filled(), rows]);
+    }
+    table
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]

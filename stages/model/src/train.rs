@@ -3,6 +3,7 @@
 //! The stage reads tokens and writes files; [`Trainer`] does the learning and is what tests and referees drive.
 
 mod config;
+mod feed;
 mod horizon;
 mod optim;
 mod order;
@@ -22,12 +23,13 @@ use flow_engine::{
     Determinism, Ports, Resources, SourceRef, Stage, StageContext, StageError,
     horizon::{Horizon, Milestone, Reach},
 };
-use flow_rows::{TokenRow, TokensReader};
+use flow_rows::TokensReader;
 
+use self::feed::Feed;
 pub use self::{
     config::{
         BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Merged, Method, MethodConfig, OutputConfig,
-        Resume, SftConfig, Targets,
+        Packing, Resume, SftConfig, Targets,
     },
     optim::{OptimConfig, OptimizerName},
     order::Order,
@@ -37,10 +39,13 @@ pub use self::{
 };
 pub use crate::ranges::Positive;
 use crate::{
-    Adapter, ModelConfig, Network, Opened, base, chat_defaults,
+    Adapter, ModelConfig, Network, Opened, base,
+    batch::Group,
+    chat_defaults,
     checkpoint::{Checkpoint, CheckpointError, Cursor},
     device,
     merge::merge,
+    pack::Forecast,
     schedule::Schedule,
 };
 
@@ -89,12 +94,13 @@ impl Stage for Sft {
         if train.is_empty() {
             return Err(StageError::input("input train has no rows").help("look at the report of the stage that tokenized it"));
         }
+        let mut feed = Feed::new(&train, &config.batch, cx.seed().0)?;
         let network = Network::from_checkpoint(&opened.checkpoint, &device::open(&config.device)?)?;
 
-        let run = Run::new(config, cx, train.len());
+        let run = Run::new(config, cx, &feed);
         let fresh = Adapter::init(lora, network.config(), cx.seed().0, &network.device());
         let mut trainer = Trainer::new(&network, &fresh, run.options(config));
-        run.train(&mut trainer, &train, cx)?;
+        run.train(&mut trainer, &mut feed, cx)?;
 
         let validation = validation.map(|tokens| validation::validate(&trainer, &tokens, &config.eval, cx));
         let validation = validation.transpose()?.flatten();
@@ -107,7 +113,7 @@ impl Stage for Sft {
             saved.map_err(|error| StageError::resource("cannot write the tokenizer of the merged model").because(&error))?;
             cx.measure("merged_logit_distance", f64::from(fidelity.distance));
         }
-        report::measure(cx, &trainer, validation);
+        report::measure(cx, &run, &trainer, validation);
         report::build(config, &run, &trainer, validation).write(cx.output("report")?)
     }
 }
@@ -137,6 +143,8 @@ fn open_tokens(path: &Path, opened: &Opened) -> Result<TokensReader, StageError>
 /// The plan of one run: how many steps, over which rows, and where its checkpoints are.
 struct Run {
     order: Order,
+    /// What packing comes to in an epoch, and the tokens that a bin may hold.
+    packed: Option<(Forecast, usize)>,
     schedule: Schedule,
     steps: u64,
     micro: usize,
@@ -145,17 +153,17 @@ struct Run {
 }
 
 impl Run {
-    fn new(config: &SftConfig, cx: &StageContext<'_>, rows: usize) -> Self {
-        let seed = cx.seed().0;
-        let order = Order::new(rows, config.batch.global.get() as usize, seed);
+    fn new(config: &SftConfig, cx: &StageContext<'_>, feed: &Feed<'_>) -> Self {
+        let order = feed.order();
         let all = order.steps_per_epoch() * u64::from(config.duration.epochs.get());
         let steps = config.duration.max_steps.map_or(all, |most| all.min(most.get()));
         Self {
             order,
+            packed: feed.packed(),
             schedule: Schedule::new(&config.optim.schedule, config.optim.lr.get(), steps),
             steps,
             micro: config.batch.micro.get() as usize,
-            seed,
+            seed: cx.seed().0,
             checkpoint: config.checkpoint,
         }
     }
@@ -172,19 +180,17 @@ impl Run {
     }
 
     /// Goes on from the farthest checkpoint to the last step.
-    fn train(&self, trainer: &mut Trainer<'_>, tokens: &TokensReader, cx: &StageContext<'_>) -> Result<(), StageError> {
+    fn train(&self, trainer: &mut Trainer<'_>, feed: &mut Feed<'_>, cx: &StageContext<'_>) -> Result<(), StageError> {
         self.resume(trainer, cx)?;
         let mut speed = Speed::new();
-        let mut epoch = Epoch::default();
         while trainer.steps() < self.steps {
             if let Err(stop) = cx.check_cancelled() {
                 self.save(trainer, cx)?;
                 return Err(stop);
             }
-            let rows = epoch.rows(&self.order, trainer.steps()).iter().map(|&row| tokens.get(row));
-            let rows = rows.collect::<Result<Vec<_>, _>>()?;
-            let record = trainer.step(&rows)?;
-            let note = format!("loss {:.3} · {:.0} tok/s", record.loss, speed.after(&rows));
+            let groups = feed.groups(trainer.steps())?;
+            let record = trainer.step_groups(&groups)?;
+            let note = format!("loss {:.3} · {:.0} tok/s", record.loss, speed.after(&groups));
             cx.progress_note(trainer.steps(), Some(self.steps), "steps", note);
             if self.saves_at(trainer.steps()) {
                 self.save(trainer, cx)?;
@@ -238,23 +244,6 @@ impl Run {
     }
 }
 
-/// The shuffled rows of the current epoch, made once an epoch.
-#[derive(Default)]
-struct Epoch {
-    current: Option<(u64, Vec<usize>)>,
-}
-
-impl Epoch {
-    fn rows(&mut self, order: &Order, step: u64) -> &[usize] {
-        let number = order.epoch(step);
-        if self.current.as_ref().is_none_or(|(current, _)| *current != number) {
-            self.current = Some((number, order.epoch_rows(number)));
-        }
-        let shuffled = self.current.as_ref().map_or(&[][..], |(_, rows)| rows);
-        shuffled.get(order.window(step)).unwrap_or_default()
-    }
-}
-
 /// Tokens per second, for people only: it never enters an output.
 struct Speed {
     start: Instant,
@@ -269,8 +258,8 @@ impl Speed {
     }
 
     /// Counts the rows of a step and returns its speed.
-    fn after(&mut self, rows: &[TokenRow<'_>]) -> f64 {
-        let tokens: u64 = rows.iter().map(|row| row.input_ids.len() as u64).sum();
+    fn after(&mut self, groups: &[Group<'_>]) -> f64 {
+        let tokens: u64 = groups.iter().flat_map(|group| &group.rows).map(|row| row.input_ids.len() as u64).sum();
         let now = Instant::now();
         let speed = per_second(tokens, now - self.last);
         (self.last, self.tokens) = (now, self.tokens + tokens);

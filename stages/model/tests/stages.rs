@@ -104,6 +104,49 @@ fn a_training_stage_stopped_anywhere_ends_with_the_same_bytes() {
     }
 }
 
+/// Twenty rows in bins of three or so, two bins a pass, four a step.
+fn packed() -> Value {
+    json!({
+        "duration": {"epochs": 3}, "method": {"rank": 4, "dropout": 0.1},
+        "batch": {"global": 4, "micro": 2, "packing": "bfd"},
+    })
+}
+
+#[test]
+fn a_packed_training_stage_stopped_anywhere_ends_with_the_same_bytes() {
+    let bench = Bench::new();
+    let tokens = tokenize(&bench, &records(20));
+    let log = Log::default();
+    sft(&bench, "straight", &packed(), &log).unwrap();
+    log.expect("packing_efficiency", tokens.metric("packing_efficiency"));
+    assert!(log.metric("packing_efficiency") > 0.7);
+    let steps = log.seen.into_inner();
+    assert!((4..9).contains(&steps), "{steps} steps, where there would be 9 of rows");
+    for stop in 1..steps {
+        let name = format!("stopped{stop}");
+        let log = Log { stop_after: Some(stop), ..Log::default() };
+        assert_eq!(sft(&bench, &name, &packed(), &log).unwrap_err().kind, StageErrorKind::Cancelled);
+        sft(&bench, &name, &packed(), &Log::default()).unwrap();
+        for output in ["adapter", "report"] {
+            assert!(bench.bytes(&format!("{name}.{output}")) == bench.bytes(&format!("straight.{output}")), "{output}");
+        }
+    }
+}
+
+#[test]
+fn a_row_longer_than_a_bin_is_refused_by_name() {
+    let bench = Bench::new();
+    let mut rows = records(5);
+    rows.push(record("long", &"x".repeat(120), "kind: red"));
+    tokenize(&bench, &rows);
+    for packing in ["bfd", "none"] {
+        let batch = json!({"batch": {"packing": packing, "max_length": 140}});
+        let error = sft(&bench, "sft", &batch, &Log::default()).unwrap_err();
+        assert!(error.message.contains("row long has") && error.message.contains("`batch.max_length` is 140"), "{error}");
+        assert!(error.help.unwrap().contains("max_length: 140"));
+    }
+}
+
 /// Twenty rows in steps of eight: three steps an epoch.
 #[test]
 fn more_epochs_go_on_where_fewer_ended_and_end_with_the_same_bytes() {

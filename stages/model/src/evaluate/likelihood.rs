@@ -10,7 +10,11 @@ use flow_text::{
 };
 
 use super::{Answers, Arm, Item, Metric, SuiteConfig};
-use crate::{Adapter, Network, Opened, batch::Batch, device, train};
+use crate::{
+    Adapter, Network, Opened,
+    batch::{Batch, Layout},
+    device, train,
+};
 
 /// A network with and without its adapter.
 pub(super) struct Likelihood {
@@ -67,7 +71,7 @@ impl Likelihood {
     fn mean_losses(&self, rows: &[Encoded], adapter: Option<&Adapter>) -> Vec<f64> {
         let rows: Vec<TokenRow<'_>> =
             rows.iter().map(|row| TokenRow { row_id: "", input_ids: &row.input_ids, labels: &row.labels }).collect();
-        let Some(batch) = Batch::new(&rows, &self.network.device()) else { return Vec::new() };
+        let Some(batch) = Batch::new(&rows, Layout::Padded, &self.network.device()) else { return Vec::new() };
         let mut losses = train::losses(&self.network, adapter, &batch).into_iter();
         batch.per_row.iter().map(|count| mean(losses.by_ref().take(*count), *count)).collect()
     }

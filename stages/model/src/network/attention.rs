@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, activation};
 
-use super::{BlockAdapter, Change, Context, norm::Norm, ops, projection::Projection};
+use super::{BlockAdapter, Change, Context, context::Sight, norm::Norm, ops, projection::Projection};
 use crate::{
     Checkpoint, ModelConfig, ModelError, Target,
     weights::names::{self, HEAD_NORMS},
@@ -102,14 +102,33 @@ impl Attention {
         parts.map(|part| part.swap_dims(1, 2))
     }
 
-    /// Scaled dot-product attention. Query heads that share a key head are stacked as its rows, so keys are never repeated.
+    /// Scaled dot-product attention, each token over what it may look at.
     fn attend(&self, query: Tensor<4>, key: Tensor<4>, value: Tensor<4>, cx: &Context) -> Tensor<2> {
+        match &cx.sight {
+            Sight::Row(bias) => self.mix([query, key, value], bias.clone()),
+            Sight::Document { lengths, bias } => {
+                let all = [query, key, value];
+                let ends = lengths.iter().scan(0, |end, length| {
+                    *end += length;
+                    Some(*end)
+                });
+                let document = |(end, &length): (usize, &usize)| {
+                    let own = all.clone().map(|part| part.narrow(2, end - length, length));
+                    self.mix(own, bias.clone().narrow(3, 0, length).narrow(4, 0, length))
+                };
+                Tensor::cat(ends.zip(lengths).map(document).collect(), 0)
+            }
+        }
+    }
+
+    /// Attention under one bias. Query heads that share a key head are stacked as its rows, so keys are never repeated.
+    fn mix(&self, [query, key, value]: [Tensor<4>; 3], bias: Tensor<5>) -> Tensor<2> {
         let Shape { heads, kv_heads, head_dim } = self.shape;
         let [batch, _, width, _] = query.dims();
         let group = heads / kv_heads;
         let stacked = query.mul_scalar(scale(head_dim)).reshape([batch, kv_heads, group * width, head_dim]);
         let scores = stacked.matmul(key.swap_dims(2, 3)).reshape([batch, kv_heads, group, width, width]);
-        let weights = activation::softmax(scores + cx.bias.clone(), 4);
+        let weights = activation::softmax(scores + bias, 4);
         let mixed = weights.reshape([batch, kv_heads, group * width, width]).matmul(value);
         let joined = mixed.reshape([batch, heads, width, head_dim]).swap_dims(1, 2);
         joined.reshape([batch * width, heads * head_dim])

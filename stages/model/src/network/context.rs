@@ -1,4 +1,4 @@
-//! What every block of one forward pass shares: rotary tables by position, the attention bias, and dropout.
+//! What every block of one forward pass shares: rotary tables by position, what attention sees, and dropout.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -40,10 +40,24 @@ pub struct Context {
     pub(super) cos: Tensor<4>,
     /// `[batch or 1, 1, width, head]`, the first half negated for the rotation.
     pub(super) sin: Tensor<4>,
-    /// `[batch or 1, 1, 1, width, width]`, added to the scores: 0 where a query may look.
-    pub(super) bias: Tensor<5>,
+    /// What a token may look at.
+    pub(super) sight: Sight,
     /// Dropout on adapters, for training only.
     pub(super) dropout: Option<Dropout>,
+}
+
+/// What the tokens of one forward pass may look at.
+#[derive(Clone, Debug)]
+pub(super) enum Sight {
+    /// Their own row: `[batch or 1, 1, 1, width, width]`, added to the scores, 0 where a query may look.
+    Row(Tensor<5>),
+    /// Their own document of the one row that holds them all.
+    Document {
+        /// Tokens of each document.
+        lengths: Vec<usize>,
+        /// [`Sight::Row`] of the longest document, whose corner serves every shorter one.
+        bias: Tensor<5>,
+    },
 }
 
 /// What a masked score becomes: far below any real one, yet finite, so that a row of padding stays a number.
@@ -58,24 +72,20 @@ impl Context {
             Padding::Right => vec![0],
             Padding::Left => lengths.iter().map(|length| padding.start(*length, width)).collect(),
         };
-        let mut positions = Vec::with_capacity(starts.len() * width);
-        let mut bias = Vec::with_capacity(starts.len() * width * width);
-        for start in &starts {
-            positions.extend((0..width).map(|column| column.saturating_sub(*start)));
-            for query in 0..width {
-                let first = config.window.map_or(0, |window| (query + 1).saturating_sub(window)).max(*start);
-                bias.extend((0..width).map(|key| if (first..=query).contains(&key) { 0.0 } else { HIDDEN }));
-            }
-        }
-        let (cos, sin) = rope_tables(config, &positions);
-        let rows = starts.len();
-        let table = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, [rows, 1, width, config.head_dim]), device);
-        Self {
-            cos: table(cos),
-            sin: table(sin),
-            bias: Tensor::from_data(TensorData::new(bias, [rows, 1, 1, width, width]), device),
-            dropout: None,
-        }
+        let bias = bias(config, &starts, width, device);
+        let positions: Vec<usize> =
+            starts.iter().flat_map(|start| (0..width).map(|column| column.saturating_sub(*start))).collect();
+        let [cos, sin] = tables(config, &positions, starts.len(), device);
+        Self { cos, sin, sight: Sight::Row(bias), dropout: None }
+    }
+
+    /// Describes one row of documents of these lengths, one after another. Each has positions of its own and sees no other.
+    pub fn documents(config: &ModelConfig, lengths: &[usize], device: &Device) -> Self {
+        let lengths: Vec<usize> = lengths.iter().copied().filter(|length| *length > 0).collect();
+        let bias = bias(config, &[0], lengths.iter().copied().max().unwrap_or(0), device);
+        let positions: Vec<usize> = lengths.iter().flat_map(|length| 0..*length).collect();
+        let [cos, sin] = tables(config, &positions, 1, device);
+        Self { cos, sin, sight: Sight::Document { lengths, bias }, dropout: None }
     }
 
     /// Switches dropout on.
@@ -84,4 +94,23 @@ impl Context {
         self.dropout = (dropout.rate > 0.0).then_some(dropout);
         self
     }
+}
+
+/// Causal, within the window if there is one, and never before a row's start.
+fn bias(config: &ModelConfig, starts: &[usize], width: usize, device: &Device) -> Tensor<5> {
+    let mut bias = Vec::with_capacity(starts.len() * width * width);
+    for start in starts {
+        for query in 0..width {
+            let first = config.window.map_or(0, |window| (query + 1).saturating_sub(window)).max(*start);
+            bias.extend((0..width).map(|key| if (first..=query).contains(&key) { 0.0 } else { HIDDEN }));
+        }
+    }
+    Tensor::from_data(TensorData::new(bias, [starts.len(), 1, 1, width, width]), device)
+}
+
+/// Cosines and sines of so many rows.
+fn tables(config: &ModelConfig, positions: &[usize], rows: usize, device: &Device) -> [Tensor<4>; 2] {
+    let (cos, sin) = rope_tables(config, positions);
+    let shape = [rows, 1, positions.len() / rows.max(1), config.head_dim];
+    [cos, sin].map(|values| Tensor::from_data(TensorData::new(values, shape), device))
 }

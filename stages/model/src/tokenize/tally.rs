@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use flow_engine::StageError;
 use flow_text::encode::{EncodeError, Encoded, Fitted};
 
+use crate::pack::Forecast;
+
 /// Rows named for each reason.
 const EXAMPLES: usize = 3;
 
@@ -18,8 +20,8 @@ pub(super) struct Tally {
     pub(super) supervised: u64,
     pub(super) forged: u64,
     pub(super) left_out: BTreeMap<String, LeftOut>,
-    /// Rows by the power of two below their length.
-    lengths: BTreeMap<u32, u64>,
+    /// Rows by their length.
+    lengths: BTreeMap<usize, u64>,
 }
 
 /// Rows left out for one reason.
@@ -67,7 +69,7 @@ impl Tally {
         self.kept += 1;
         self.tokens += length as u64;
         self.supervised += encoded.count_supervised() as u64;
-        *self.lengths.entry(length.max(1).ilog2()).or_default() += 1;
+        *self.lengths.entry(length).or_default() += 1;
         encoded
     }
 
@@ -99,7 +101,14 @@ impl Tally {
     /// Rows by length, each bar up to twice as long as the one before.
     pub(super) fn histogram(&self) -> Vec<(String, f64)> {
         let label = |power: u32| format!("{}-{}", 1_u64 << power, (2_u64 << power) - 1);
-        self.lengths.iter().map(|(power, rows)| (label(*power), super::float(*rows))).collect()
+        let mut bars: BTreeMap<u32, u64> = BTreeMap::new();
+        self.lengths.iter().for_each(|(length, rows)| *bars.entry(length.max(&1).ilog2()).or_default() += rows);
+        bars.into_iter().map(|(power, rows)| (label(power), super::float(rows))).collect()
+    }
+
+    /// What a trainer would get by packing these rows into bins of so many tokens.
+    pub(super) fn packed(&self, capacity: usize) -> Forecast {
+        Forecast::new(&self.lengths, capacity)
     }
 }
 
@@ -129,6 +138,8 @@ mod tests {
         assert_eq!((tally.tokens, tally.supervised), (13, 11));
         assert_eq!(tally.left_out.values().map(|left_out| left_out.rows).sum::<u64>(), tally.dropped());
         assert_eq!(tally.histogram(), [("4-7".to_owned(), 1.0), ("8-15".to_owned(), 1.0)]);
+        assert_eq!(tally.packed(13), Forecast { bins: 1, tokens: 13, room: 13 });
+        assert_eq!(tally.packed(8), Forecast { bins: 2, tokens: 13, room: 16 });
     }
 
     #[test]

@@ -174,15 +174,41 @@ pub enum Method {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchConfig {
-    /// Rows of one optimizer step.
+    /// Rows of one optimizer step; under `packing` bins of them.
     pub global: NonZeroU32,
-    /// Rows that go through the network together; changes memory and speed, not what is learned.
+    /// Rows, or bins, that go through the network together; changes memory and speed, not what is learned.
     pub micro: NonZeroU32,
+    /// Whether rows share bins. A row keeps its own positions and sees no other row, so that this changes speed and which rows
+    /// share a step, not what a row teaches.
+    #[serde(skip_serializing_if = "Packing::is_none")]
+    pub packing: Packing,
+    /// Tokens of a row at most, and of a bin; what `text/tokenize` had as its `max_length` if left out. A longer row is an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<NonZeroU32>,
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { global: count(32), micro: count(8) }
+        Self { global: count(32), micro: count(8), packing: Packing::default(), max_length: None }
+    }
+}
+
+/// Ways to fill bins with rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Packing {
+    /// Every row is alone, padded to the longest beside it.
+    #[default]
+    None,
+    /// Best-fit decreasing: the longest rows first, each into the fullest bin that takes it.
+    Bfd,
+}
+
+impl Packing {
+    /// Whether nothing was asked for: such configurations read and hash as before there was a choice.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
     }
 }
 
@@ -345,6 +371,16 @@ mod tests {
         assert_eq!(config.output, OutputConfig { merged: Merged::Safetensors, dtype: Precision::F16 });
         assert!(serde_json::to_string(&config).unwrap().contains(r#""merged":"safetensors""#));
         assert!(parse(r#"{"base": "file:m", "output": {"merged": "gguf"}}"#).is_err());
+    }
+
+    #[test]
+    fn packing_is_asked_for_and_changes_nothing_else() {
+        let plain = serde_json::to_string(&parse(r#"{"base": "file:m", "batch": {"packing": "none"}}"#).unwrap()).unwrap();
+        assert!(plain.contains(r#""batch":{"global":32,"micro":8}"#), "the key of a plain training stays: {plain}");
+        let packed = parse(r#"{"base": "file:m", "batch": {"packing": "bfd", "max_length": 512}}"#).unwrap();
+        assert_eq!((packed.batch.packing, packed.batch.max_length), (Packing::Bfd, NonZeroU32::new(512)));
+        assert!(serde_json::to_string(&packed).unwrap().contains(r#""packing":"bfd","max_length":512"#));
+        assert!(parse(r#"{"base": "file:m", "batch": {"packing": true}}"#).is_err());
     }
 
     #[test]

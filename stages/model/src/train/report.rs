@@ -16,10 +16,13 @@ use crate::{
 const ENDS: usize = 5;
 
 /// Records the numbers that gates read.
-pub(super) fn measure(cx: &StageContext<'_>, trainer: &Trainer<'_>, validation: Option<Validation>) {
+pub(super) fn measure(cx: &StageContext<'_>, run: &Run, trainer: &Trainer<'_>, validation: Option<Validation>) {
     let history = trainer.history();
     cx.measure("steps", count(history.len() as u64));
     cx.measure("tokens_supervised", count(supervised(history)));
+    if let Some((packed, _)) = run.packed {
+        cx.measure("packing_efficiency", packed.efficiency());
+    }
     for (name, value) in [("loss_first", mean(first(history))), ("loss_last", mean(last(history)))] {
         if let Some(value) = value {
             cx.measure(name, value);
@@ -72,7 +75,12 @@ fn settings(config: &SftConfig, run: &Run, adapter: &Adapter) -> Table {
     table.row(["learning rate".to_owned(), optim.lr.get().to_string()]);
     table.row(["schedule".to_owned(), schedule(&optim.schedule)]);
     table.row(["longest gradient".to_owned(), clip]);
-    table.row(["rows per step".to_owned(), config.batch.global.to_string()]);
+    let unit = if run.packed.is_some() { "bins per step" } else { "rows per step" };
+    table.row([unit.to_owned(), config.batch.global.to_string()]);
+    if let Some((packed, capacity)) = run.packed {
+        let text = format!("best-fit decreasing into {} bins of {capacity} tokens, {} filled", packed.bins, packed.filled());
+        table.row(["packing".to_owned(), text]);
+    }
     table.row(["steps per epoch".to_owned(), run.order.steps_per_epoch().to_string()]);
     table.row(["seed".to_owned(), run.seed.to_string()]);
     table

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Adapter, Context, Dropout, LayerAdapter, Network, Padding,
+    Adapter, Context, Dropout, LayerAdapter, Network,
     batch::Batch,
     loss::{Want, cross_entropy},
     network::Layer,
@@ -40,7 +40,7 @@ pub struct Pass {
 
 /// Returns the summed loss of a batch and adds its gradients. `adapter` is [`Adapter::tracked`].
 pub fn backward(network: &Network, adapter: &Adapter, (batch, pass): (&Batch, Pass), gradients: &mut Gradients) -> f64 {
-    let mut cx = network.context(&batch.lengths, Padding::Right);
+    let mut cx = batch.context(network);
     if let Some(dropout) = pass.dropout {
         cx = cx.with_dropout(dropout);
     }
@@ -61,7 +61,7 @@ pub fn backward(network: &Network, adapter: &Adapter, (batch, pass): (&Batch, Pa
 
 /// Returns the negative log-likelihood of every target of a batch, row by row, without gradients.
 pub fn losses(network: &Network, adapter: Option<&Adapter>, batch: &Batch) -> Vec<f32> {
-    let cx = network.context(&batch.lengths, Padding::Right);
+    let cx = batch.context(network);
     let mut hidden = network.embed(batch.ids.clone());
     for (index, layer) in network.layers().iter().enumerate() {
         hidden = layer.forward(hidden, &cx, adapter.map(|adapter| adapter.layer(index)));

@@ -1,5 +1,7 @@
 //! Training on a tiny random network: against the plain whole-graph formula, across groupings, and across a stop.
 
+mod packed;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
@@ -9,7 +11,7 @@ use flow_text::encode::IGNORED;
 use super::{OptimConfig, Recompute, TrainError, Trainer, TrainerOptions, mean_loss};
 use crate::{
     Adapter, LoraConfig, ModelConfig, Network, Padding, Target,
-    batch::supervised,
+    batch::{group, supervised},
     checkpoint::{Checkpoint, Cursor},
     optimizer::{AdamW, Algorithm, BelowOne},
     rng::Rng,
@@ -104,7 +106,7 @@ fn distance(a: &Tensor<2>, b: Tensor<2>) -> f32 {
 fn loss_and_gradients_equal_the_plain_formula() {
     let (network, adapter, rows) = (network(), adapter(0.0), Rows::random(6, 1));
     let (want, expected) = plain(&network, &adapter, &rows.get());
-    let (sum, gradients) = Trainer::new(&network, &adapter, options(4, 1e-3, 10)).gradients(&rows.get(), 1.0);
+    let (sum, gradients) = Trainer::new(&network, &adapter, options(4, 1e-3, 10)).gradients(&group(&rows.get(), 4), 1.0);
     assert!((sum - want).abs() / want < 1e-6, "{sum} is not {want}");
     assert_eq!(gradients.names().count(), expected.len());
     for (name, gradient) in expected {
@@ -119,7 +121,8 @@ fn loss_and_gradients_equal_the_plain_formula() {
 #[test]
 fn the_gradient_does_not_depend_on_how_rows_are_grouped() {
     let (network, adapter, rows) = (network(), adapter(0.0), Rows::random(8, 2));
-    let gradients = |micro| Trainer::new(&network, &adapter, options(micro, 1e-3, 10)).gradients(&rows.get(), 0.01).1;
+    let gradients =
+        |micro| Trainer::new(&network, &adapter, options(micro, 1e-3, 10)).gradients(&group(&rows.get(), micro), 0.01).1;
     let whole = gradients(8);
     for micro in [1, 2, 3] {
         let parts = gradients(micro);

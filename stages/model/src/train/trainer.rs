@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Adapter, Dropout, Network,
-    batch::{self, Batch},
+    batch::{self, Batch, Group},
     checkpoint::{Checkpoint, HostTensor, PARAMETER, StepRecord},
     optimizer::{Algorithm, Gradients, Layout, Optimizer, Slots, Update, clip_factor},
     rng::Rng,
@@ -109,12 +109,22 @@ impl<'a> Trainer<'a> {
 
     /// Takes one optimizer step on all of `rows`. Its loss is the mean over their supervised tokens, however they are grouped.
     pub fn step(&mut self, rows: &[TokenRow<'_>]) -> Result<StepRecord, TrainError> {
+        self.step_groups(&batch::group(rows, self.options.micro))
+    }
+
+    /// Takes one optimizer step on all rows of `bins`, which go through the network packed.
+    pub fn step_packed(&mut self, bins: &[Vec<TokenRow<'_>>]) -> Result<StepRecord, TrainError> {
+        self.step_groups(&batch::group_bins(bins, self.options.micro))
+    }
+
+    /// Takes one optimizer step on all rows of `groups`.
+    pub fn step_groups(&mut self, groups: &[Group<'_>]) -> Result<StepRecord, TrainError> {
         let step = self.history.len();
-        let supervised: u64 = rows.iter().map(batch::supervised).sum();
+        let supervised: u64 = groups.iter().flat_map(|group| &group.rows).map(batch::supervised).sum();
         if supervised == 0 {
             return Err(TrainError::NothingSupervised { step });
         }
-        let (sum, gradients) = self.gradients(rows, 1.0 / float(supervised));
+        let (sum, gradients) = self.gradients(groups, 1.0 / float(supervised));
         let (loss, grad_norm) = (sum / float(supervised), gradients.norm());
         if !loss.is_finite() || !grad_norm.is_finite() {
             return Err(TrainError::Diverged { step, loss, grad_norm });
@@ -125,10 +135,9 @@ impl<'a> Trainer<'a> {
         Ok(record)
     }
 
-    /// Returns the summed loss of rows and the gradient of `factor` times it.
-    pub fn gradients(&self, rows: &[TokenRow<'_>], factor: f64) -> (f64, Gradients) {
-        let groups = batch::group(rows, self.options.micro);
-        let numbered: Vec<(usize, &[TokenRow<'_>])> = groups.iter().map(Vec::as_slice).enumerate().collect();
+    /// Returns the summed loss of all rows and the gradient of `factor` times it.
+    pub fn gradients(&self, groups: &[Group<'_>], factor: f64) -> (f64, Gradients) {
+        let numbered: Vec<(usize, &Group<'_>)> = groups.iter().enumerate().collect();
         let mut gradients = Gradients::default();
         let mut sum = 0.0;
         let lanes = if self.network.device() == Device::flex() { LANES } else { 1 };
@@ -143,7 +152,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Runs groups at the same time: burn computes everything but matrix products on one thread, so another pass fills the gap.
-    fn side_by_side(&self, groups: &[(usize, &[TokenRow<'_>])], factor: f64) -> Vec<(f64, Gradients)> {
+    fn side_by_side(&self, groups: &[(usize, &Group<'_>)], factor: f64) -> Vec<(f64, Gradients)> {
         let Some((first, others)) = groups.split_first() else { return Vec::new() };
         thread::scope(|scope| {
             let others: Vec<_> = others.iter().map(|group| scope.spawn(|| self.pass(*group, factor))).collect();
@@ -154,9 +163,9 @@ impl<'a> Trainer<'a> {
     }
 
     /// One pass of one group, with leaves of its own: passes that share none share no graph either.
-    fn pass(&self, (index, group): (usize, &[TokenRow<'_>]), factor: f64) -> (f64, Gradients) {
+    fn pass(&self, (index, group): (usize, &Group<'_>), factor: f64) -> (f64, Gradients) {
         let mut gradients = Gradients::default();
-        let Some(batch) = Batch::new(group, &self.network.device()) else { return (0.0, gradients) };
+        let Some(batch) = Batch::new(&group.rows, group.layout, &self.network.device()) else { return (0.0, gradients) };
         let pass = Pass { factor, dropout: self.dropout(index), recompute: self.options.recompute };
         let loss = step::backward(self.network, &self.adapter.tracked(), (&batch, pass), &mut gradients);
         (loss, gradients)
@@ -241,10 +250,10 @@ pub(super) fn mean_loss_watched<E>(
     let supervised: u64 = rows.iter().map(batch::supervised).sum();
     let mut sum = 0.0;
     for group in batch::group(rows, micro) {
-        if let Some(batch) = Batch::new(&group, &network.device()) {
+        if let Some(batch) = Batch::new(&group.rows, group.layout, &network.device()) {
             sum += step::losses(network, adapter, &batch).into_iter().map(f64::from).sum::<f64>();
         }
-        watch(group.len())?;
+        watch(group.rows.len())?;
     }
     Ok((supervised > 0).then(|| sum / float(supervised)))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::tensor::{Device, Int, Tensor, TensorData, activation::log_softmax};
 use flow_model::{
-    Checkpoint, ModelConfig, Network, Padding, generator,
+    Checkpoint, Context, ModelConfig, Network, Padding, generator,
     network::{Weight, rope_tables},
     weights::save_folder,
 };
@@ -38,6 +38,7 @@ pub(crate) fn hold(folder: &Path) {
     }
     gradients(&what, &network, prompts.last().expect("prompts"), &expected);
     padding(&what, &network, &prompts);
+    packing(&what, &network, &prompts);
     angles(&what, network.config(), &expected);
     round_trip(&what, &checkpoint, folder);
 }
@@ -135,6 +136,55 @@ fn padding(what: &str, network: &Network, prompts: &[Vec<u32>]) {
             assert!(distance <= LOGITS, "{what}: {} tokens padded {padding:?} are {distance:e} apart", row.len());
         }
     }
+}
+
+/// Packed documents see the same network as each alone, and none of them sees another.
+fn packing(what: &str, network: &Network, prompts: &[Vec<u32>]) {
+    let lengths: Vec<usize> = prompts.iter().map(Vec::len).collect();
+    let ids: Vec<i64> = prompts.concat().into_iter().map(i64::from).collect();
+    let shape = [1, ids.len()];
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &Device::flex());
+    let separate = prompts.iter().flat_map(|prompt| logits(network, prompt)).collect::<Vec<_>>();
+    let together = |network: &Network, cx: &Context| network.logits(ids.clone(), cx, None);
+    let distance = furthest(&values(together(network, &network.documents(&lengths))), &separate);
+    assert!(distance <= LOGITS, "{what}: packed logits are {distance:e} apart");
+    let leaked = furthest(&values(together(network, &network.context(&[shape[1]], Padding::Right))), &separate);
+    assert!(leaked > 100.0 * LOGITS, "{what}: documents that see each other are only {leaked:e} apart");
+
+    let tracked = network.tracked();
+    let packed = probe(together(&tracked, &tracked.documents(&lengths)));
+    let rows = prompts.iter().scan(0, |start, prompt| Some((std::mem::replace(start, *start + prompt.len()), prompt)));
+    let alone = rows.map(|(start, prompt)| {
+        let (ids, cx) = tracked.batch(&[prompt], Padding::Right);
+        probe_from(tracked.logits(ids, &cx, None), start)
+    });
+    let alone = alone.reduce(|sum, more| sum + more).expect("prompts");
+    let (packed, alone) = (packed.backward(), alone.backward());
+    for (name, weight) in tracked.weights() {
+        let (ours, theirs) = match weight {
+            Weight::Vector(vector) => {
+                (values(vector.grad(&packed).expect("a leaf")), values(vector.grad(&alone).expect("a leaf")))
+            }
+            Weight::Matrix(matrix) => {
+                (values(matrix.grad(&packed).expect("a leaf")), values(matrix.grad(&alone).expect("a leaf")))
+            }
+        };
+        let distance = apart(&ours, &theirs);
+        assert!(distance <= GRADIENTS, "{what}: the packed gradient of {name} is {distance:e} apart");
+    }
+}
+
+/// A sum of all logits with other factors for every position and token, so that no gradient cancels out.
+fn probe(logits: Tensor<3>) -> Tensor<1> {
+    probe_from(logits, 0)
+}
+
+/// [`probe`] of logits whose first position counts as `start`.
+fn probe_from(logits: Tensor<3>, start: usize) -> Tensor<1> {
+    let [_, width, vocabulary] = logits.dims();
+    let factor = |at: usize| f32::from(u8::try_from((at * 2_654_435_761) >> 7 & 0xff).expect("eight bits")) / 128.0 - 1.0;
+    let factors: Vec<f32> = (start * vocabulary..(start + width) * vocabulary).map(factor).collect();
+    (logits * Tensor::from_data(TensorData::new(factors, [1, width, vocabulary]), &Device::flex())).sum()
 }
 
 /// Rotary tables at the start, after a reset, at the end, and far beyond.
