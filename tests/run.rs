@@ -26,6 +26,7 @@ fn the_pipeline_ends_in_a_served_and_registered_model() {
     assert!(card.stdout.contains("CC0-1.0"), "{}", card.stdout);
 
     let run = project.json(&["status"])["state"]["run"].as_str().expect("a run").to_owned();
+    shows_what_is_trained(&project);
     let folder = project.path().join(".flow/runs").join(run);
     let page = fs::read_to_string(folder.join("index.html")).expect("a summary page");
     assert!(page.contains("<svg") && page.contains("delta_exact_match_low95"));
@@ -33,6 +34,23 @@ fn the_pipeline_ends_in_a_served_and_registered_model() {
     for stage in ["ingest", "clean", "dedup", "pii", "bias", "split", "train", "eval", "serve"] {
         assert!(folder.join("reports").join(stage).join("report.html").exists(), "no report of {stage}");
     }
+}
+
+/// The template's words are read, the assistant's are trained, each token is one or the other.
+fn shows_what_is_trained(project: &TestProject) {
+    let text = project.flow(&["data", "show", "tokenize.train", "--labels", "--rows", "1"]).expect(0).stdout;
+    let (read, trained) = text.split_once("<|im_start|>assistant\n⟦").unwrap_or_else(|| panic!("nothing is marked: {text}"));
+    assert!(read.contains("<|im_start|>user\n") && !read.contains('⟦'), "{text}");
+    assert!(trained.contains("<|im_end|>⟧"), "the end of the turn is trained: {text}");
+
+    let shown = project.json(&["data", "show", "tokenize.train", "--rows", "2"]);
+    let rows = &shown["tokens"]["chosen"];
+    assert_eq!((rows.as_array().map(Vec::len), &shown["model"]), (Some(2), &json!("file:tiny")));
+    let name = rows[1]["row_id"].as_str().expect("a name");
+    let named = project.json(&["data", "show", "tokenize.train", "--row", name]);
+    assert_eq!(named["tokens"]["chosen"][0], rows[1]);
+    let refused = project.flow(&["data", "show", "split.train"]).expect(2);
+    assert!(refused.stderr.contains("split.train holds no tokens"), "{}", refused.stderr);
 }
 
 #[test]

@@ -2,9 +2,15 @@
 
 use std::net::SocketAddr;
 
-use flow_cli::{ChatRequest, Choice, GenerateRequest, Generated, ModelDetails, ModelHost, ModelRow, ServeRequest, Terminal};
+use flow_cli::{
+    ChatRequest, Choice, GenerateRequest, Generated, ModelDetails, ModelHost, ModelRow, ServeRequest, ShownRow, ShownSpan,
+    ShownTokens, Terminal, TokensRequest,
+};
 use flow_engine::{StageError, StageRegistry, context::Site};
-use flow_model::Loader;
+use flow_model::{
+    Loader,
+    labels::{self, Labelled, Span},
+};
 use flow_release::{
     chat::{self, Console, Prompting},
     models::{ModelRegistry, Reference, Registered},
@@ -85,6 +91,22 @@ impl ModelHost for Host {
             .map_err(|error| StageError::internal("cannot serialize the version").because(&error))?;
         Ok(ModelDetails { row: row(&registered), folder: registered.directory, version, card })
     }
+
+    fn tokens(&self, site: &Site, request: &TokensRequest) -> Result<ShownTokens, StageError> {
+        let model = Opener { registry: &self.registry, site }.locate(&request.model)?;
+        let choice =
+            if request.named.is_empty() { labels::Choice::First(request.rows) } else { labels::Choice::Named(&request.named) };
+        let look = labels::look(&request.path, &model.base, choice)?;
+        Ok(ShownTokens { rows: look.rows, chosen: look.chosen.into_iter().map(shown).collect() })
+    }
+}
+
+fn shown(row: Labelled) -> ShownRow {
+    let span = |span: Span| ShownSpan { text: span.text, tokens: span.tokens, trained: span.trained };
+    let spans: Vec<ShownSpan> = row.spans.into_iter().map(span).collect();
+    let count = |spans: &mut dyn Iterator<Item = &ShownSpan>| spans.map(|span| span.tokens).sum();
+    let (tokens, trained) = (count(&mut spans.iter()), count(&mut spans.iter().filter(|span| span.trained)));
+    ShownRow { row_id: row.row_id, tokens, trained, spans }
 }
 
 fn message(role: &str, content: &str) -> Message {

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use flow_cli::{App, ChatRequest, GenerateRequest, Generated, ModelDetails, ModelHost, ModelRow, ServeRequest, Terminal};
+use flow_cli::{
+    App, ChatRequest, GenerateRequest, Generated, ModelDetails, ModelHost, ModelRow, ServeRequest, ShownTokens, Terminal,
+    TokensRequest,
+};
 use flow_engine::{StageError, context::Site, testing::toys};
 
 /// Says what it was told.
@@ -42,6 +45,10 @@ impl ModelHost for Parrot {
 
     fn model(&self, _: &Site, reference: &str) -> Result<ModelDetails, StageError> {
         Err(StageError::input(format!("there is no model {reference:?}")).help("`flow models ls` lists them"))
+    }
+
+    fn tokens(&self, _: &Site, request: &TokensRequest) -> Result<ShownTokens, StageError> {
+        Err(StageError::input(format!("there is no model {:?}", request.model)).help("`flow models ls` lists them"))
     }
 }
 

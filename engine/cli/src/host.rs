@@ -1,4 +1,4 @@
-//! The port to models: what `chat`, `generate`, `serve`, and `models` need, implemented where models are known.
+//! The port to models: what `chat`, `generate`, `serve`, `models`, and `data` need, implemented where models are known.
 //!
 //! References are `NAME@ALIAS`, `NAME@VERSION`, `registry:…`, `pip:…`, `file:…`, or `hf:…`; this crate passes them on unread.
 
@@ -28,6 +28,9 @@ pub trait ModelHost: Send + Sync {
 
     /// One version in full.
     fn model(&self, site: &Site, reference: &str) -> Result<ModelDetails, StageError>;
+
+    /// Rows of a `tokens` artifact as text, with what a model is trained to say.
+    fn tokens(&self, site: &Site, request: &TokensRequest) -> Result<ShownTokens, StageError>;
 }
 
 /// Where a chat reads and writes.
@@ -101,6 +104,52 @@ pub struct ServeRequest {
     pub bind: SocketAddr,
     /// The environment variable that holds the key callers must send.
     pub api_key_env: Option<String>,
+}
+
+/// Rows of tokens to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TokensRequest {
+    /// The artifact.
+    pub path: std::path::PathBuf,
+    /// The model whose tokenizer made it.
+    pub model: String,
+    /// So many rows from the start, unless some are named.
+    pub rows: usize,
+    /// The names of rows.
+    pub named: Vec<String>,
+}
+
+/// Rows of tokens as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownTokens {
+    /// Rows of the artifact.
+    pub rows: usize,
+    /// The rows that were asked for.
+    pub chosen: Vec<ShownRow>,
+}
+
+/// One row of tokens as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownRow {
+    /// Its name.
+    pub row_id: String,
+    /// Its tokens.
+    pub tokens: usize,
+    /// Those that a model is trained to say.
+    pub trained: usize,
+    /// Its text from first to last.
+    pub spans: Vec<ShownSpan>,
+}
+
+/// Tokens in a row that are all trained, or all only read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShownSpan {
+    /// Their text.
+    pub text: String,
+    /// How many there are.
+    pub tokens: usize,
+    /// Whether a model is trained to say them.
+    pub trained: bool,
 }
 
 /// One version as a line of `flow models ls`.

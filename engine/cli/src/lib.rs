@@ -25,7 +25,10 @@ use clap::FromArgMatches;
 use flow_engine::{StageRegistry, project::Project};
 
 pub use error::{CliError, ExitStatus};
-pub use host::{ChatRequest, Choice, GenerateRequest, Generated, ModelDetails, ModelHost, ModelRow, ServeRequest, Terminal};
+pub use host::{
+    ChatRequest, Choice, GenerateRequest, Generated, ModelDetails, ModelHost, ModelRow, ServeRequest, ShownRow, ShownSpan,
+    ShownTokens, Terminal, TokensRequest,
+};
 use ui::{Output, Ui};
 
 /// What the binary brings along.

@@ -132,6 +132,11 @@ impl Paint {
         if text.is_empty() { String::new() } else { format!("\x1b[{code}m{text}\x1b[0m") }
     }
 
+    /// Whether there are colours to tell things apart by.
+    pub(crate) fn coloured(self) -> bool {
+        self == Self::Colours
+    }
+
     /// [`Tone::Strong`].
     pub(crate) fn strong(self, text: &str) -> String {
         self.tone(Tone::Strong, text)

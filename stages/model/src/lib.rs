@@ -14,6 +14,7 @@ pub mod error;
 pub mod evaluate;
 pub mod generator;
 pub mod gguf;
+pub mod labels;
 pub mod loader;
 pub mod loss;
 pub mod merge;

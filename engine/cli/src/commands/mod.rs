@@ -9,6 +9,7 @@ pub(crate) mod chat;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
+pub(crate) mod data;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod exec_stage;
@@ -62,6 +63,7 @@ pub(crate) fn execute(command: Command, shell: &Shell) -> Result<ExitCode, CliEr
         Command::Diff(args) => diff::execute(&args, shell),
         Command::Compare(args) => compare::execute(&args, shell),
         Command::Bisect(args) => bisect::execute(&args, shell),
+        Command::Data(args) => data::execute(&args, shell),
         Command::Logs(args) => logs::execute(&args, shell),
         Command::Why(args) => why::execute(&args, shell),
         Command::Graph(args) => graph::execute(&args, shell),

@@ -149,8 +149,12 @@ impl ChatTokenizer {
 
     /// Returns the text of ids, special tokens left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
-        let fault = |e: tokenizers::Error| TokenizerError::Use { operation: "decode ids", reason: e.to_string() };
-        self.special.decode(ids, true).map_err(fault)
+        decode(&self.special, ids, Specials::Skip)
+    }
+
+    /// Returns the text of ids, special tokens included.
+    pub fn decode_all(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        decode(&self.special, ids, Specials::Keep)
     }
 
     /// Ids that end an answer: the end-of-sequence token and the template's end-of-turn token, ascending.
@@ -225,6 +229,18 @@ impl ChatTokenizer {
 fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, TokenizerError> {
     let fault = |e: tokenizers::Error| TokenizerError::Use { operation: "encode text", reason: e.to_string() };
     Ok(tokenizer.encode_fast(text, false).map_err(fault)?.get_ids().to_vec())
+}
+
+/// What becomes of special tokens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Specials {
+    Keep,
+    Skip,
+}
+
+fn decode(tokenizer: &Tokenizer, ids: &[u32], specials: Specials) -> Result<String, TokenizerError> {
+    let fault = |e: tokenizers::Error| TokenizerError::Use { operation: "decode ids", reason: e.to_string() };
+    tokenizer.decode(ids, specials == Specials::Skip).map_err(fault)
 }
 
 fn as_id(value: &Value) -> Option<u32> {
