@@ -9,7 +9,7 @@ use crate::support::{TestProject, repository};
 const README_BEGIN: &str = "<!-- stages:begin -->\n";
 const README_END: &str = "<!-- stages:end -->";
 /// The order of a pipeline, in which a person meets the stages; others follow by name.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "data/ingest",
     "data/contract",
     "guard/licence",
@@ -19,6 +19,7 @@ const ORDER: [&str; 17] = [
     "data/dedup",
     "data/decontaminate",
     "guard/pii",
+    "guard/secrets",
     "guard/bias",
     "gate/approve",
     "data/split",

@@ -17,6 +17,7 @@ pub mod pii;
 pub mod quality;
 mod remedy;
 mod sample;
+pub mod secrets;
 pub mod split;
 mod stream;
 mod tally;
@@ -40,6 +41,7 @@ pub fn register(registry: StageRegistry) -> StageRegistry {
         .with::<dedup::Dedup>()
         .with::<decontaminate::Decontaminate>()
         .with::<pii::Pii>()
+        .with::<secrets::Secrets>()
         .with::<bias::Bias>()
         .with::<split::Split>()
         .with_viewer(Arc::new(flow_rows::RowsViewer))

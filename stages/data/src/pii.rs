@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flow_engine::{ArtifactKind, Fraction, Ports, Resources, Secret, Stage, StageContext, StageError};
 use flow_rows::{RowsReader, RowsWriter};
-use flow_text::pii::{Action, ActionKind, Context, Entity, Options, Policy, PseudonymKey, Scanner};
+use flow_text::pii::{Action, ActionKind, Context, Entity, Locale, Options, Policy, PseudonymKey, Scanner};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,10 @@ use work::{Guard, Work};
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PiiConfig {
-    /// Kinds of personal data to look for; all but web addresses and dates of birth unless named.
+    /// Places whose numbers are looked for, such as national insurance numbers.
+    pub locales: BTreeSet<Locale>,
+    /// Kinds of personal data to look for; those of the places and of the whole world, but for web addresses and dates of birth,
+    /// unless named.
     pub entities: BTreeSet<Entity>,
     /// Candidates below this score are left.
     pub threshold: Fraction,
@@ -72,7 +75,8 @@ impl Default for PiiConfig {
     fn default() -> Self {
         let half = || Fraction::try_from(0.5).expect("a half is a fraction");
         Self {
-            entities: Entity::DEFAULT.into_iter().collect(),
+            locales: Locale::DEFAULT.into(),
+            entities: BTreeSet::new(),
             threshold: half(),
             context: Context::default(),
             folded_view: true,
@@ -92,7 +96,7 @@ impl Default for PiiConfig {
 impl PiiConfig {
     fn options(&self) -> Options {
         Options {
-            entities: self.entities.clone(),
+            entities: if self.entities.is_empty() { Entity::of_locales(&self.locales) } else { self.entities.clone() },
             threshold: self.threshold.get(),
             context: self.context,
             folded_view: self.folded_view,
@@ -128,7 +132,7 @@ pub struct Pii;
 impl Stage for Pii {
     type Config = PiiConfig;
     const KIND: &'static str = "guard/pii";
-    const REVISION: u32 = 1;
+    const REVISION: u32 = 2;
 
     fn ports(_: &PiiConfig) -> Ports {
         Ports::new().reads("rows", ArtifactKind::Rows).writes("rows", ArtifactKind::Rows).writes("report", ArtifactKind::Report)

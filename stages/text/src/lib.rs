@@ -14,6 +14,7 @@ pub mod pii;
 pub mod quality;
 pub mod record;
 pub mod score;
+pub mod secrets;
 pub mod shingle;
 pub mod template;
 pub mod tokenizer;

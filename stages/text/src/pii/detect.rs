@@ -1,135 +1,78 @@
-//! The patterns. Each is a linear-time regular expression and a function that accepts or refuses what it matched.
+//! Where candidates are looked for: around `@`, `://`, `:`, and digits. Text without them costs one pass each and no more.
 
-use std::{
-    collections::BTreeSet,
-    net::{Ipv4Addr, Ipv6Addr},
-    ops::Range,
-};
+use std::{collections::BTreeSet, ops::Range};
 
 use regex::Regex;
 
-use super::{Entity, Evidence, Span, Value, checksum, context, crypto, numbers, phone};
+use super::{
+    Entity, Evidence, Span, Value, context, crypto, network,
+    numbers::{self, Cluster, Numbers},
+    phone,
+};
 
-/// What a matched text turned out to be.
-pub(super) struct Accepted {
-    /// The part of the match that is the value.
-    pub at: Range<usize>,
-    /// The value without separators and case.
-    pub normal: String,
-    /// The score before context.
-    pub score: f64,
-    /// What it rests on.
-    pub evidence: Evidence,
-}
+/// Digits that a cluster needs to hold a number of somebody.
+const LEAST_DIGITS: usize = 4;
 
-impl Accepted {
-    /// A value that fills the whole match.
-    pub(super) fn whole(text: &str, normal: String, score: f64) -> Self {
-        Self { at: 0..text.len(), normal, score, evidence: Evidence::Pattern }
-    }
-
-    /// The same with a checksum behind it.
-    pub(super) fn checked(mut self) -> Self {
-        self.evidence = Evidence::Checksum;
-        self
-    }
-}
-
-/// Cheap facts about a text that rule patterns out.
-struct Traits {
-    digits: usize,
-    has_at: bool,
-    has_colon: bool,
-    has_host: bool,
-}
-
-impl Traits {
-    fn of(text: &str) -> Self {
-        Self {
-            digits: text.bytes().filter(u8::is_ascii_digit).count(),
-            has_at: text.contains('@'),
-            has_colon: text.contains(':') || text.contains('-'),
-            has_host: text.contains("://") || text.contains("www.") || text.contains("WWW."),
-        }
-    }
-}
-
-struct Pattern {
-    entity: Entity,
-    worth: fn(&Traits) -> bool,
-    regex: Regex,
-    accept: fn(&str) -> Option<Accepted>,
-}
-
-/// All patterns, compiled.
+/// What is wanted, compiled.
 pub(super) struct Detectors {
-    patterns: Vec<Pattern>,
-    iban_head: Regex,
+    wanted: BTreeSet<Entity>,
+    numbers: Numbers,
+    date: Option<Regex>,
 }
 
 impl Detectors {
-    pub(super) fn new() -> Self {
-        let some = |least: usize| -> fn(&Traits) -> bool {
-            match least {
-                9 => |t| t.digits >= 9,
-                _ => |t| t.digits >= 4,
-            }
-        };
-        let mut patterns = vec![
-            pattern(Entity::EmailAddress, |t| t.has_at, r"[\p{L}\p{N}._%+'\-]+@(?:[\p{L}\p{N}\-]+\.)+\p{L}{2,24}", email),
-            pattern(Entity::Url, |t| t.has_host, r#"(?i)(?:\b(?:https?|ftp)://|\bwww\.)[^\s<>"'`\[\]{}]{3,}"#, url),
-            pattern(Entity::IpAddress, some(4), r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", ipv4),
-            pattern(Entity::IpAddress, |t| t.has_colon, r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}", ipv6),
-            pattern(Entity::MacAddress, |t| t.has_colon, r"[0-9A-Fa-f]{2}(?:[:\-][0-9A-Fa-f]{2}){5}", mac),
-            pattern(Entity::UsSsn, some(9), r"\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{9}", ssn),
-            pattern(Entity::UkNhs, some(9), r"\d{3} \d{3} \d{4}|\d{3}-\d{3}-\d{4}|\d{10}", nhs),
-            pattern(
-                Entity::Crypto,
-                some(4),
-                r"[13][1-9A-HJ-NP-Za-km-z]{25,34}|(?i:bc1[02-9ac-hj-np-z]{11,71})|0x[0-9A-Fa-f]{40}",
-                wallet,
-            ),
-            pattern(Entity::DateOfBirth, some(4), DATE, |text| Some(Accepted::whole(text, text.to_lowercase(), 0.2))),
-        ];
-        patterns.extend(phone::PATTERNS.map(|(regex, accept)| pattern(Entity::PhoneNumber, some(4), regex, accept)));
-        Self { patterns, iban_head: compile(r"[A-Za-z]{2}\d{2}") }
+    pub(super) fn new(wanted: &BTreeSet<Entity>) -> Self {
+        let dates = wanted.contains(&Entity::DateOfBirth) || wanted.contains(&Entity::DateTime);
+        let compile = || Regex::new(DATE).expect("the pattern is a constant that the tests compile");
+        Self { wanted: wanted.clone(), numbers: Numbers::new(wanted), date: dates.then(compile) }
     }
 
     /// Returns all candidates of the wanted kinds; they may overlap.
-    pub(super) fn find(&self, text: &str, wanted: &BTreeSet<Entity>) -> Vec<Span> {
-        let traits = Traits::of(text);
+    pub(super) fn find(&self, text: &str) -> Vec<Span> {
         let mut found = Vec::new();
-        for pattern in self.patterns.iter().filter(|p| wanted.contains(&p.entity) && (p.worth)(&traits)) {
-            found.extend(pattern.find(text));
+        let wants = |entity| self.wanted.contains(&entity);
+        if wants(Entity::EmailAddress) {
+            memchr::memchr_iter(b'@', text.as_bytes()).for_each(|at| found.extend(network::email(text, at)));
         }
-        if wanted.contains(&Entity::CreditCard) && traits.digits >= 13 {
-            found.extend(numbers::cards(text));
+        if wants(Entity::Url) {
+            found.extend(network::urls(text));
         }
-        if wanted.contains(&Entity::IbanCode) && traits.digits >= 9 {
-            found.extend(numbers::ibans(text, &self.iban_head));
+        if wants(Entity::IpAddress) || wants(Entity::MacAddress) {
+            found.extend(network::addresses(text).filter(|span| wants(span.entity)));
+        }
+        numbers::clusters(text, LEAST_DIGITS, |cluster| self.cluster(text, cluster, &mut found));
+        if wants(Entity::PhoneNumber) {
+            phone::find(text, &mut found);
+        }
+        if let Some(date) = &self.date {
+            found.extend(date.find_iter(text).flat_map(|day| self.day(text, day.range())));
         }
         found
     }
-}
 
-impl Pattern {
-    fn find<'a>(&'a self, text: &'a str) -> impl Iterator<Item = Span> + 'a {
-        self.regex.find_iter(text).filter_map(|found| {
-            let accepted = (self.accept)(found.as_str())?;
-            let (start, end) = (found.start() + accepted.at.start, found.start() + accepted.at.end);
-            let Accepted { normal, score, evidence, .. } = accepted;
-            let span = Span { start, end, entity: self.entity, score, evidence, value: Value::Real, normal };
-            (stands_alone(text, &span) && !is_version(text, &span)).then_some(span)
-        })
+    fn cluster(&self, text: &str, cluster: &Cluster, found: &mut Vec<Span>) {
+        self.numbers.find(text, cluster, found);
+        if self.wanted.contains(&Entity::Crypto) {
+            found.extend(cluster.pieces.iter().filter_map(|piece| wallet(text, piece.start..piece.end)));
+        }
+        if self.wanted.contains(&Entity::IpAddress) {
+            let dotted = cluster.pieces.windows(4).filter_map(|four| network::ipv4(text, four.first()?.start..four.last()?.end));
+            found.extend(dotted.filter(|span| !is_version(text, span)));
+        }
+    }
+
+    fn day(&self, text: &str, at: Range<usize>) -> impl Iterator<Item = Span> {
+        let value = text.get(at.clone()).unwrap_or_default().to_lowercase();
+        let kinds = [(Entity::DateOfBirth, 0.2), (Entity::DateTime, 0.6)].into_iter();
+        let spans = kinds.filter(|(entity, _)| self.wanted.contains(entity));
+        let spans: Vec<Span> = spans.map(|(entity, score)| shaped(entity, at.clone(), value.clone(), score)).collect();
+        spans.into_iter().filter(move |span| stands_alone(text, span))
     }
 }
 
-fn pattern(entity: Entity, worth: fn(&Traits) -> bool, regex: &str, accept: fn(&str) -> Option<Accepted>) -> Pattern {
-    Pattern { entity, worth, regex: compile(regex), accept }
-}
-
-fn compile(regex: &str) -> Regex {
-    Regex::new(regex).expect("patterns are constants that the tests compile")
+/// A span that rests on its shape.
+pub(super) fn shaped(entity: Entity, at: Range<usize>, normal: String, score: f64) -> Span {
+    Span { start: at.start, end: at.end, entity, score, evidence: Evidence::Pattern, value: Value::Real, normal }
 }
 
 /// Whether nothing around a span shows that it is a piece of something longer.
@@ -138,8 +81,9 @@ pub(super) fn stands_alone(text: &str, span: &Span) -> bool {
     let mut after = text[span.end..].chars();
     let (left, left2) = (before.next(), before.next());
     let (right, right2) = (after.next(), after.next());
-    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    if is_word(left) || is_word(right) {
+        return false;
+    }
     match span.entity {
         Entity::EmailAddress | Entity::Url => true,
         Entity::IpAddress | Entity::MacAddress => {
@@ -147,91 +91,57 @@ pub(super) fn stands_alone(text: &str, span: &Span) -> bool {
             // A port may follow an IPv4 address.
             let is_port = right == Some(':') && text[span.start..span.end].contains('.');
             let goes_on = (joint(left) && is_word(left2)) || (joint(right) && is_word(right2) && !is_port);
-            !(is_word(left) || is_word(right) || goes_on)
+            !goes_on
         }
-        Entity::CreditCard | Entity::IbanCode | Entity::Crypto => !is_word(left) && !is_word(right),
-        Entity::UkNhs | Entity::UsSsn | Entity::PhoneNumber | Entity::DateOfBirth => {
+        Entity::CreditCard | Entity::IbanCode | Entity::Crypto => {
+            let joined =
+                matches!(left, Some('-' | '.')) && piece_before(text, span.start - 1).contains(|c: char| c.is_ascii_digit());
+            !(joined || (right == Some('.') && is_digit(right2)))
+        }
+        _ => {
             let joint = |c: Option<char>| matches!(c, Some('.' | '-' | '/' | ':' | ','));
             let signed = matches!(left, Some('+' | '#' | '$' | '€' | '£'));
             let goes_on = (joint(left) && is_digit(left2)) || (joint(right) && is_digit(right2));
-            !(is_word(left) || is_word(right) || signed || goes_on)
+            !(signed || goes_on)
         }
     }
+}
+
+fn is_word(c: Option<char>) -> bool {
+    c.is_some_and(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn is_digit(c: Option<char>) -> bool {
+    c.is_some_and(|c| c.is_ascii_digit())
+}
+
+fn piece_before(text: &str, end: usize) -> &str {
+    let head = text.get(..end).unwrap_or_default();
+    let length = head.bytes().rev().take_while(u8::is_ascii_alphanumeric).count();
+    head.get(head.len() - length..).unwrap_or_default()
 }
 
 /// Four numbers with dots between them are a version when the word before says so.
 fn is_version(text: &str, span: &Span) -> bool {
     let says =
         |word: &str| matches!(word.to_lowercase().as_str(), "version" | "versions" | "v" | "ver" | "release" | "section" | "rev");
-    span.entity == Entity::IpAddress && context::word_before(text, span.start).is_some_and(says)
+    context::word_before(text, span.start).is_some_and(says)
 }
 
-const DATE: &str = r"(?i)\d{4}-\d{2}-\d{2}|\d{1,2}[./\-]\d{1,2}[./\-](?:\d{4}|\d{2})|\d{1,2}(?:st|nd|rd|th)?\.? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6},? \d{4}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4}";
+const DATE: &str = r"(?i)\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}[./\-]\d{1,2}[./\-](?:\d{4}|\d{2})|\d{1,2}(?:st|nd|rd|th)?\.? (?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6},? \d{4}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4}";
 
-fn email(text: &str) -> Option<Accepted> {
-    let start = text.len() - text.trim_start_matches(['.', '\'', '-', '%', '+', '_']).len();
-    let value = text.get(start..)?;
-    let (local, host) = value.split_once('@')?;
-    let plausible =
-        !local.is_empty() && local.len() <= 64 && host.len() <= 253 && !host.starts_with('-') && !value.contains("..");
-    plausible.then(|| Accepted { at: start..text.len(), normal: value.to_lowercase(), score: 1.0, evidence: Evidence::Pattern })
-}
+/// Letters and digits of the shortest and the longest wallet.
+const WALLET: std::ops::RangeInclusive<usize> = 26..=90;
 
-fn url(text: &str) -> Option<Accepted> {
-    let value = text.trim_end_matches(['.', ',', ';', ':', '!', '?', ')', '*', '_', '\\', '|']);
-    value.contains('.').then(|| Accepted {
-        at: 0..value.len(),
-        normal: value.to_lowercase(),
-        score: 0.9,
-        evidence: Evidence::Pattern,
-    })
-}
-
-fn ipv4(text: &str) -> Option<Accepted> {
-    let address: Ipv4Addr = text.parse().ok()?;
-    Some(Accepted::whole(text, address.to_string(), 0.6))
-}
-
-fn ipv6(text: &str) -> Option<Accepted> {
-    let address: Ipv6Addr = text.parse().ok()?;
-    let groups = text.split(':').filter(|group| !group.is_empty()).count();
-    // `a::b` is a path in many programming languages.
-    let plausible = groups >= 3 && text.bytes().any(|b| b.is_ascii_digit());
-    plausible.then(|| Accepted::whole(text, address.to_string(), 0.8))
-}
-
-fn mac(text: &str) -> Option<Accepted> {
-    let one_separator = !(text.contains(':') && text.contains('-'));
-    let normal: String = text.chars().filter(char::is_ascii_hexdigit).map(|c| c.to_ascii_lowercase()).collect();
-    one_separator.then(|| Accepted::whole(text, normal, 0.9))
-}
-
-fn ssn(text: &str) -> Option<Accepted> {
-    let digits = numbers::digits(text);
-    let score = match text.as_bytes().get(3) {
-        Some(b'-') => 0.85,
-        Some(b' ') => 0.4,
-        _ => 0.2,
-    };
-    checksum::ssn(&digits).then(|| Accepted::whole(text, numbers::normal(text), score))
-}
-
-fn nhs(text: &str) -> Option<Accepted> {
-    let valid = checksum::nhs(&numbers::digits(text));
-    // One number in eleven passes by chance: without separators a context word must help.
-    let spaced = text.len() > 10;
-    let accepted = || Accepted::whole(text, numbers::normal(text), if spaced { 0.6 } else { 0.2 });
-    valid.then(|| if spaced { accepted().checked() } else { accepted() })
-}
-
-fn wallet(text: &str) -> Option<Accepted> {
-    if text.starts_with("0x") {
-        return Some(Accepted::whole(text, text.to_lowercase(), 0.8));
+fn wallet(text: &str, at: Range<usize>) -> Option<Span> {
+    let value = text.get(at.clone()).filter(|value| WALLET.contains(&value.len()))?;
+    if let Some(hex) = value.strip_prefix("0x") {
+        let is_address = hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        let span = shaped(Entity::Crypto, at, value.to_lowercase(), 0.8);
+        return (is_address && stands_alone(text, &span)).then_some(span);
     }
-    let valid = if text.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("bc1")) {
-        crypto::bech32_address(text)
-    } else {
-        crypto::base58_address(text)
-    };
-    valid.then(|| Accepted::whole(text, text.to_owned(), 1.0).checked())
+    let is_bech32 = value.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("bc1"));
+    let valid = if is_bech32 { crypto::bech32_address(value) } else { crypto::base58_address(value) };
+    let span = Span { evidence: Evidence::Checksum, ..shaped(Entity::Crypto, at, value.to_owned(), 1.0) };
+    (valid && stands_alone(text, &span)).then_some(span)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::{memchr_iter, memchr3_iter, memmem};
 use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
@@ -17,7 +18,7 @@ pub(super) struct Folded {
 impl Folded {
     /// Folds a text; `None` when that changes nothing.
     pub(super) fn of(source: &str) -> Option<Self> {
-        let plain = if source.is_ascii() { None } else { Some(Self::characters(source)) };
+        let plain = if source.is_ascii() || !source.chars().any(is_disguised) { None } else { Some(Self::characters(source)) };
         let base = plain.as_ref().map_or(source, |folded| &folded.text);
         let spelled = spelled_signs(base);
         if spelled.is_empty() {
@@ -46,11 +47,12 @@ impl Folded {
     fn characters(source: &str) -> Self {
         let mut folded = Self { text: String::with_capacity(source.len()), origin: Vec::with_capacity(source.len()) };
         for (at, c) in source.char_indices() {
-            if is_invisible(c) || is_bidi(c) {
-                continue;
-            }
-            for plain in std::iter::once(c).nfkc().map(look_alike) {
-                folded.push(plain, (at, at + c.len_utf8()));
+            if c.is_ascii() {
+                folded.push(c, (at, at + 1));
+            } else if !(is_invisible(c) || is_bidi(c)) {
+                for plain in std::iter::once(c).nfkc().map(look_alike) {
+                    folded.push(plain, (at, at + c.len_utf8()));
+                }
             }
         }
         folded
@@ -89,28 +91,44 @@ struct Sign {
 
 /// Signs in brackets, and the words alone where both stand in one address.
 fn spelled_signs(text: &str) -> Vec<Sign> {
-    static BRACKETED: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\s*[\[({<]\s*(?:(at|@|ät)|dot|\.|punkt)\s*[\])}>]\s*"));
     static WORDS: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)[\w.+\-]+(\s+at\s+)[\w\-]+((?:\s+dot\s+[\w\-]+)+)\b"));
     static DOT: LazyLock<Regex> = LazyLock::new(|| compile(r"(?i)\s+dot\s+"));
-    let mut signs: Vec<Sign> = Vec::new();
-    if text.bytes().any(|b| matches!(b, b'[' | b'(' | b'{' | b'<')) {
-        signs.extend(BRACKETED.captures_iter(text).filter_map(|found| {
-            let whole = found.get(0)?;
-            Some(Sign { start: whole.start(), end: whole.end(), plain: if found.get(1).is_some() { '@' } else { '.' } })
-        }));
-    }
-    if DOT.is_match(text) {
-        for found in WORDS.captures_iter(text) {
-            let (Some(at), Some(dots)) = (found.get(1), found.get(2)) else { continue };
-            signs.push(Sign { start: at.start(), end: at.end(), plain: '@' });
-            let dots_at =
-                |dot: regex::Match<'_>| Sign { start: dots.start() + dot.start(), end: dots.start() + dot.end(), plain: '.' };
-            signs.extend(DOT.find_iter(dots.as_str()).map(dots_at));
-        }
+    let bytes = text.as_bytes();
+    let mut signs: Vec<Sign> =
+        memchr3_iter(b'[', b'(', b'{', bytes).chain(memchr_iter(b'<', bytes)).filter_map(|at| bracketed(text, at)).collect();
+    let says_dot = ["dot ", "DOT ", "Dot "].iter().any(|word| memmem::find(bytes, word.as_bytes()).is_some());
+    for found in says_dot.then(|| WORDS.captures_iter(text)).into_iter().flatten() {
+        let (Some(at), Some(dots)) = (found.get(1), found.get(2)) else { continue };
+        signs.push(Sign { start: at.start(), end: at.end(), plain: '@' });
+        let dots_at =
+            |dot: regex::Match<'_>| Sign { start: dots.start() + dot.start(), end: dots.start() + dot.end(), plain: '.' };
+        signs.extend(DOT.find_iter(dots.as_str()).map(dots_at));
     }
     signs.sort_by_key(|sign| sign.start);
     signs.dedup_by(|later, earlier| later.start < earlier.end);
     signs
+}
+
+/// A sign or its name in brackets, with the spaces around.
+fn bracketed(text: &str, open: usize) -> Option<Sign> {
+    let rest = text.get(open + 1..)?;
+    let word = rest.trim_start();
+    let length = word.find(|c: char| c.is_whitespace() || matches!(c, ']' | ')' | '}' | '>'))?;
+    let plain = match word.get(..length)?.to_lowercase().as_str() {
+        "at" | "@" | "ät" => '@',
+        "dot" | "." | "punkt" => '.',
+        _ => return None,
+    };
+    let close = word.get(length..)?.trim_start();
+    let after = close.strip_prefix([']', ')', '}', '>'])?.trim_start();
+    let start = text.get(..open)?.trim_end().len();
+    Some(Sign { start, end: text.len() - after.len(), plain })
+}
+
+/// Whether folding changes a character.
+fn is_disguised(c: char) -> bool {
+    !c.is_ascii()
+        && (is_invisible(c) || is_bidi(c) || look_alike(c) != c || !unicode_normalization::is_nfkc(c.encode_utf8(&mut [0; 4])))
 }
 
 fn compile(regex: &str) -> Regex {
@@ -120,24 +138,47 @@ fn compile(regex: &str) -> Regex {
 /// The plain character that a character passes for.
 fn look_alike(c: char) -> char {
     match c {
-        'а' | 'α' => 'a',
-        'в' => 'b',
-        'с' | 'ϲ' => 'c',
+        'а' | 'α' | 'ɑ' => 'a',
+        'в' | 'ƅ' | 'ь' => 'b',
+        'с' | 'ϲ' | 'ᴄ' => 'c',
         'ԁ' => 'd',
-        'е' | 'ё' => 'e',
-        'һ' => 'h',
-        'і' | 'ι' | 'ı' => 'i',
+        'е' | 'ё' | 'є' => 'e',
+        'ɡ' => 'g',
+        'һ' | 'ʜ' => 'h',
+        'і' | 'ι' | 'ı' | 'ɩ' => 'i',
         'ј' => 'j',
         'к' | 'κ' => 'k',
+        'ӏ' | 'ǀ' => 'l',
         'м' => 'm',
-        'о' | 'ο' => 'o',
+        'п' | 'ո' => 'n',
+        'о' | 'ο' | 'σ' | 'օ' => 'o',
         'р' | 'ρ' => 'p',
+        'ԛ' => 'q',
+        'г' => 'r',
         'ѕ' => 's',
         'т' | 'τ' => 't',
-        'υ' => 'u',
-        'ν' => 'v',
+        'υ' | 'ս' => 'u',
+        'ν' | 'ѵ' => 'v',
+        'ԝ' | 'ѡ' => 'w',
         'х' | 'χ' => 'x',
-        'у' => 'y',
+        'у' | 'γ' => 'y',
+        'А' | 'Α' => 'A',
+        'В' | 'Β' => 'B',
+        'С' | 'Ϲ' => 'C',
+        'Е' | 'Ε' | 'Ё' => 'E',
+        'Н' | 'Η' => 'H',
+        'І' | 'Ι' | 'Ӏ' => 'I',
+        'Ј' => 'J',
+        'К' | 'Κ' => 'K',
+        'М' | 'Μ' => 'M',
+        'Ν' => 'N',
+        'О' | 'Ο' => 'O',
+        'Р' | 'Ρ' => 'P',
+        'Ѕ' => 'S',
+        'Т' | 'Τ' => 'T',
+        'Х' | 'Χ' => 'X',
+        'Ү' | 'Υ' => 'Y',
+        'Ζ' => 'Z',
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
         '\u{b7}' | '\u{2024}' | '\u{3002}' => '.',
         _ => decimal(c).unwrap_or(c),

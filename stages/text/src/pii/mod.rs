@@ -10,6 +10,8 @@ mod crypto;
 mod detect;
 mod entity;
 mod fold;
+mod forms;
+mod network;
 mod numbers;
 mod phone;
 mod placeholder;
@@ -20,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Action, ActionKind, Policy, PseudonymKey, apply, masked_sample};
-pub use entity::Entity;
+pub use entity::{Entity, Home, Locale};
 
 use detect::Detectors;
 use fold::Folded;
@@ -60,13 +62,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            entities: Entity::DEFAULT.into_iter().collect(),
-            threshold: 0.5,
-            context: Context::default(),
-            folded_view: true,
-            allow: BTreeSet::new(),
-        }
+        Self { entities: Entity::usual(), threshold: 0.5, context: Context::default(), folded_view: true, allow: BTreeSet::new() }
     }
 }
 
@@ -118,7 +114,7 @@ pub struct Scanner {
 impl Scanner {
     /// Compiles the patterns of the wanted kinds.
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), detectors: Detectors::new() }
+        Self { options: options.clone(), detectors: Detectors::new(&options.entities) }
     }
 
     /// Returns spans in text order that do not overlap.
@@ -135,7 +131,7 @@ impl Scanner {
     }
 
     fn candidates(&self, text: &str) -> Vec<Span> {
-        let mut found = self.detectors.find(text, &self.options.entities);
+        let mut found = self.detectors.find(text);
         for span in &mut found {
             if span.score < 1.0 && context::supports(text, span, self.options.context) {
                 span.score = (span.score + self.options.context.boost).min(1.0);

@@ -6,9 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-static ALL: LazyLock<Scanner> =
-    LazyLock::new(|| Scanner::new(&Options { entities: Entity::ALL.into_iter().collect(), ..Options::default() }));
+static ALL: LazyLock<Scanner> = LazyLock::new(|| Scanner::new(&Options { entities: patterned(), ..Options::default() }));
 static USUAL: LazyLock<Scanner> = LazyLock::new(|| Scanner::new(&Options::default()));
+
+/// Every kind that patterns find, but for dates of any day.
+fn patterned() -> BTreeSet<Entity> {
+    Entity::ALL.iter().copied().filter(|entity| entity.home() != Home::Language).collect()
+}
 
 fn scan(text: &str) -> Vec<(Entity, &str)> {
     ALL.scan(text).into_iter().map(|span| (span.entity, &text[span.start..span.end])).collect()
@@ -167,5 +171,53 @@ proptest! {
     fn spans_are_in_order_and_apart(text in pieces()) {
         let spans = USUAL.scan(&text);
         prop_assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].start));
+    }
+}
+
+#[test]
+fn numbers_of_many_places_are_found_by_their_forms() {
+    for (text, entity) in [
+        ("CPF 879.902.938-38", Entity::BrCpf),
+        ("codice fiscale OAGYGD51M15Z774Q", Entity::ItFiscalCode),
+        ("VAT DE 761918924", Entity::DeVat),
+        ("hetu 051063-655N", Entity::FiPersonalIdentityCode),
+        ("personnummer 470103-6479", Entity::SePersonnummer),
+        ("NI number AB 12 34 56 C", Entity::UkNino),
+        ("my aadhaar is 9180 1814 7860", Entity::InAadhaar),
+        ("NRIC S1234567D", Entity::SgNricFin),
+        ("routing number 021000021", Entity::AbaRouting),
+        ("DEA AB1234563", Entity::MedicalLicense),
+        ("ABN 47 511 809 660", Entity::AuAbn),
+        ("RRN 451011-2159354", Entity::KrRrn),
+        ("NIR 2 84 04 01 821 416 69", Entity::FrNir),
+        ("tax file number 558 392 708", Entity::AuTfn),
+        ("DNI 85948075-L", Entity::EsNif),
+        ("PAN GCCPL5855F", Entity::InPan),
+        ("passport C01234567", Entity::UsPassport),
+    ] {
+        assert_eq!(scan(text).iter().map(|(found, _)| *found).collect::<Vec<_>>(), [entity], "{text}");
+    }
+}
+
+#[test]
+fn telephone_numbers_follow_the_plans() {
+    for text in [
+        "+41 (0)69 979 80 58",
+        "+447700 208 815",
+        "(08) 8747 6301",
+        "083 564 9312",
+        "0378 3549890",
+        "01.84.17.61.18",
+        "1-201-948-1927",
+        "00420 601 123 456",
+    ] {
+        assert_eq!(scan(text), [(Entity::PhoneNumber, text)], "{text}");
+    }
+    for text in ["60-56-85-91", "72 128 827", "434 14 557", "9472 7916", "451 5986", "3660170548"] {
+        assert_eq!(scan(&format!("Phone: {text}")), [(Entity::PhoneNumber, text)], "{text}");
+        assert_eq!(scan(&format!("Count: {text}")), [], "{text}");
+    }
+    for text in ["+999 123 456 789", "+44 12", "from 2001-05-17 to 2003-06-20", "+1 (123", "phone 2001-05-17"] {
+        assert_eq!(scan(text), [], "{text}");
     }
 }
