@@ -21,7 +21,7 @@ pub struct PiiConfig {
     /// Places whose numbers are looked for, such as national insurance numbers.
     pub locales: BTreeSet<Locale>,
     /// Kinds of personal data to look for; those of the places and of the whole world, but for web addresses and dates of birth,
-    /// unless named.
+    /// unless named. Names of people, places, and organisations, dates, and ages are looked for only when they are named here.
     pub entities: BTreeSet<Entity>,
     /// Candidates below this score are left.
     pub threshold: Fraction,
@@ -29,6 +29,8 @@ pub struct PiiConfig {
     pub context: Context,
     /// Also look behind hidden characters, full-width digits, look-alike letters, and `name [at] host [dot] com`.
     pub folded_view: bool,
+    /// Names, places, and the like are left when their reading leads by less than this.
+    pub min_margin: Fraction,
     /// What becomes of values that are reserved for documentation, such as `example.com`.
     pub test_values: TestValues,
     /// Exact values that are nobody's, such as the address of your own help desk.
@@ -80,6 +82,7 @@ impl Default for PiiConfig {
             threshold: half(),
             context: Context::default(),
             folded_view: true,
+            min_margin: Fraction::try_from(0.4).expect("two fifths are a fraction"),
             test_values: TestValues::Flag,
             allow: BTreeSet::new(),
             default_action: ActionKind::Redact,
@@ -96,12 +99,18 @@ impl Default for PiiConfig {
 impl PiiConfig {
     fn options(&self) -> Options {
         Options {
-            entities: if self.entities.is_empty() { Entity::of_locales(&self.locales) } else { self.entities.clone() },
+            entities: self.looked_for(),
             threshold: self.threshold.get(),
             context: self.context,
             folded_view: self.folded_view,
             allow: self.allow.clone(),
+            min_margin: self.min_margin.get(),
         }
+    }
+
+    /// The kinds that are looked for.
+    fn looked_for(&self) -> BTreeSet<Entity> {
+        if self.entities.is_empty() { Entity::of_locales(&self.locales) } else { self.entities.clone() }
     }
 
     fn policy(&self, cx: &StageContext<'_>) -> Result<Policy, StageError> {

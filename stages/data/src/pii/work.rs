@@ -7,7 +7,7 @@ use flow_engine::{
     report::{Plot, Report, Table, Verdict},
 };
 use flow_text::{
-    pii::{ActionKind, Entity, Evidence, Policy, Scanner, Span, Value as Realness, apply, masked_sample},
+    pii::{ActionKind, Entity, Evidence, Home, Policy, Scanner, Span, Value as Realness, apply, masked_sample},
     record::Record,
 };
 use serde_json::Value;
@@ -152,6 +152,7 @@ impl Work {
             let kind = match evidence {
                 Evidence::Checksum => "checksum",
                 Evidence::Pattern => "pattern",
+                Evidence::Model => "model",
             };
             *self.residual.entry((entity, kind)).or_default() += 1;
         }
@@ -202,11 +203,14 @@ impl Work {
             }
         }
         report.table(shapes);
-        let looked_for: Vec<&str> = guard.config.entities.iter().map(|entity| entity.name()).collect();
-        report.note(format!(
-            "Looked for {} by patterns, checksums, and context words. Names of people, places, and organisations are not looked for.",
-            looked_for.join(", ")
-        ));
+        let kinds = guard.config.looked_for();
+        let looked_for: Vec<&str> = kinds.iter().map(|entity| entity.name()).collect();
+        let names = if kinds.iter().any(|entity| entity.home() == Home::Language) {
+            "Names, places, and the like are found by a small model, which misses some and takes some words for names."
+        } else {
+            "Names of people, places, and organisations are not looked for."
+        };
+        report.note(format!("Looked for {} by patterns, checksums, and context words. {names}", looked_for.join(", ")));
         report
     }
 

@@ -1,7 +1,8 @@
 //! Finds personal data in text by patterns, checksums, and context words, and replaces it by a policy.
 //!
 //! A text is scanned as it stands and in a folded view in which hidden characters, full-width digits, look-alike letters, and
-//! `name [at] host [dot] com` are plain. Names of people and places need a model and are left to another stage.
+//! `name [at] host [dot] com` are plain. Names of people,
+//! places, and organisations are found by a small model of our own, and only when they are asked for.
 
 mod apply;
 mod checksum;
@@ -15,6 +16,7 @@ mod network;
 mod numbers;
 mod phone;
 mod placeholder;
+pub mod tagger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +28,7 @@ pub use entity::{Entity, Home, Locale};
 
 use detect::Detectors;
 use fold::Folded;
+use tagger::Tagger;
 
 /// How far around a candidate a context word counts, and how much.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,11 +61,20 @@ pub struct Options {
     pub folded_view: bool,
     /// Values that are never personal data.
     pub allow: BTreeSet<String>,
+    /// Names of people, places, and the like are left when their labels win by less than this, from 0 to 1.
+    pub min_margin: f64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { entities: Entity::usual(), threshold: 0.5, context: Context::default(), folded_view: true, allow: BTreeSet::new() }
+        Self {
+            entities: Entity::usual(),
+            threshold: 0.5,
+            context: Context::default(),
+            folded_view: true,
+            allow: BTreeSet::new(),
+            min_margin: 0.4,
+        }
     }
 }
 
@@ -74,6 +86,8 @@ pub enum Evidence {
     Pattern,
     /// A checksum that holds.
     Checksum,
+    /// The tagger's reading of the sentence.
+    Model,
 }
 
 /// Whether a value can belong to somebody.
@@ -109,25 +123,50 @@ pub struct Span {
 pub struct Scanner {
     options: Options,
     detectors: Detectors,
+    tagger: Option<Tagger<'static>>,
 }
 
 impl Scanner {
     /// Compiles the patterns of the wanted kinds.
     pub fn new(options: &Options) -> Self {
-        Self { options: options.clone(), detectors: Detectors::new(&options.entities) }
+        let named = options.entities.iter().any(|entity| entity.home() == Home::Language);
+        let tagger = if named { Tagger::builtin() } else { None };
+        Self { options: options.clone(), detectors: Detectors::new(&options.entities), tagger }
+    }
+
+    /// The same with a model of your own for names.
+    pub fn with_model(options: &Options, model: &'static tagger::Model) -> Self {
+        Self { tagger: Some(Tagger::new(model)), ..Self::new(options) }
     }
 
     /// Returns spans in text order that do not overlap.
     pub fn scan(&self, text: &str) -> Vec<Span> {
+        let folded = if self.options.folded_view { Folded::of(text) } else { None };
         let mut found = self.candidates(text);
-        if self.options.folded_view
-            && let Some(folded) = Folded::of(text)
-        {
+        if let Some(folded) = &folded {
             let hidden = self.candidates(folded.text());
             found.extend(hidden.into_iter().map(|span| folded.to_source(span)));
         }
-        found.retain(|span| text.get(span.start..span.end).is_some_and(|value| !self.options.allow.contains(value)));
-        without_overlaps(found)
+        let found = without_overlaps(found);
+        let mut all = found.clone();
+        // What a pattern proves the model need not guess: only the rest of a name or an address is its own.
+        all.extend(self.named(text, folded.as_ref()).into_iter().flat_map(|span| rest_of(text, &span, &found)));
+        all.retain(|span| text.get(span.start..span.end).is_some_and(|value| !self.options.allow.contains(value)));
+        all.sort_by_key(|span| span.start);
+        all
+    }
+
+    fn named(&self, text: &str, folded: Option<&Folded>) -> Vec<Span> {
+        let wanted = |span: &Span| self.options.entities.contains(&span.entity);
+        let Some(tagger) = self.tagger.as_ref() else { return Vec::new() };
+        let mut found = match folded {
+            Some(folded) => {
+                tagger.find(folded.text(), self.options.min_margin).into_iter().map(|s| folded.to_source(s)).collect()
+            }
+            None => tagger.find(text, self.options.min_margin),
+        };
+        found.retain(wanted);
+        found
     }
 
     fn candidates(&self, text: &str) -> Vec<Span> {
@@ -157,6 +196,26 @@ fn without_overlaps(mut found: Vec<Span>) -> Vec<Span> {
         }
     }
     kept.into_values().collect()
+}
+
+/// What other spans leave of a span, without the signs at its edges.
+fn rest_of(text: &str, span: &Span, others: &[Span]) -> Vec<Span> {
+    let mut parts = Vec::new();
+    let mut at = span.start;
+    for other in others.iter().filter(|other| other.start < span.end && span.start < other.end) {
+        parts.push(at..other.start.max(at));
+        at = at.max(other.end);
+    }
+    let whole = parts.is_empty();
+    parts.push(at..span.end.max(at));
+    let part = |range: std::ops::Range<usize>| {
+        let value = text.get(range.clone()).unwrap_or_default();
+        let is_edge = |c: char| !c.is_alphanumeric();
+        let start = range.start + value.len() - value.trim_start_matches(is_edge).len();
+        let end = start + value.trim_matches(is_edge).len();
+        (end > start).then(|| Span { start, end, normal: text[start..end].to_lowercase(), ..span.clone() })
+    };
+    if whole { vec![span.clone()] } else { parts.into_iter().filter_map(part).collect() }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod dedup;
 mod language;
 mod licence;
 mod quality;
+mod tagger;
 
 use std::{env, fs, path::PathBuf};
 
