@@ -116,16 +116,8 @@ impl Spans {
 
     /// The spans that an event ends.
     pub(super) fn after(&mut self, entry: &Entry, state: &RunState) -> Vec<Span> {
-        self.run = Some(state.run);
+        self.begin(entry, state);
         let at = entry.at;
-        if self.begun.is_none() {
-            self.begun = Some(at);
-            // Every engine that goes on with a run has a span of its own.
-            self.resumed = entry.seq;
-        }
-        if let Some(stage) = entry.event.stage() {
-            self.stages.entry(stage.to_owned()).or_insert(at);
-        }
         match &entry.event {
             Event::StageStarted { stage, attempt, .. } => {
                 self.attempts.insert(stage.clone(), (*attempt, at));
@@ -135,23 +127,14 @@ impl Spans {
                 self.attempt(stage, (at, Status::Bad(error.to_string()))).into_iter().collect()
             }
             Event::StageSucceeded { stage, metrics, .. } => {
-                let attempt = self.attempt(stage, (at, Status::Good));
-                let attributes = numbers(metrics).chain([text("flow.cache", &"miss")]).collect();
-                attempt.into_iter().chain(self.stage((stage, state), (at, Status::Good), attributes)).collect()
+                self.end((stage, state), (at, Status::Good), measured(metrics, "miss"))
             }
             Event::StageCached { stage, metrics, .. } => {
-                let attributes = numbers(metrics).chain([text("flow.cache", &"hit")]).collect();
-                self.stage((stage, state), (at, Status::Good), attributes).into_iter().collect()
+                self.stage((stage, state), (at, Status::Good), measured(metrics, "hit")).into_iter().collect()
             }
-            Event::StageFailed { stage, error, .. } => {
-                let status = Status::Bad(error.to_string());
-                let attempt = self.attempt(stage, (at, status.clone()));
-                attempt.into_iter().chain(self.stage((stage, state), (at, status), Vec::new())).collect()
-            }
+            Event::StageFailed { stage, error, .. } => self.end((stage, state), (at, Status::Bad(error.to_string())), Vec::new()),
             Event::StageInterrupted { stage, .. } => {
-                let status = Status::Bad("interrupted".to_owned());
-                let attempt = self.attempt(stage, (at, status.clone()));
-                attempt.into_iter().chain(self.stage((stage, state), (at, status), Vec::new())).collect()
+                self.end((stage, state), (at, Status::Bad("interrupted".to_owned())), Vec::new())
             }
             Event::StageSkipped { stage, reason } => {
                 let attributes = vec![text("flow.skipped", &skipped(reason))];
@@ -170,6 +153,25 @@ impl Spans {
             | Event::HookFired { .. }
             | Event::Unknown => Vec::new(),
         }
+    }
+
+    /// Notes when the run and the stage of an event were heard of first.
+    fn begin(&mut self, entry: &Entry, state: &RunState) {
+        self.run = Some(state.run);
+        if self.begun.is_none() {
+            self.begun = Some(entry.at);
+            // Every engine that goes on with a run has a span of its own.
+            self.resumed = entry.seq;
+        }
+        if let Some(stage) = entry.event.stage() {
+            self.stages.entry(stage.to_owned()).or_insert(entry.at);
+        }
+    }
+
+    /// The spans of a stage that ends, and of its attempt, if one is under way.
+    fn end(&mut self, stage: (&str, &RunState), (at, status): (Timestamp, Status), more: Attributes) -> Vec<Span> {
+        let attempt = self.attempt(stage.0, (at, status.clone()));
+        attempt.into_iter().chain(self.stage(stage, (at, status), more)).collect()
     }
 
     fn attempt(&mut self, stage: &str, (at, status): (Timestamp, Status)) -> Option<Span> {
@@ -250,6 +252,11 @@ fn skipped(reason: &SkipReason) -> String {
         SkipReason::Upstream { stage } => format!("{stage} was skipped"),
         SkipReason::Blocked { stage } => format!("{stage} gave nothing"),
     }
+}
+
+/// What a stage measured, and whether it was done before.
+fn measured(metrics: &BTreeMap<String, f64>, cache: &str) -> Attributes {
+    numbers(metrics).chain([text("flow.cache", &cache)]).collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use flow_engine::{
     Digest, StageError,
-    context::Progress,
+    context::{Decision, Progress},
     history::StageEdit,
-    run::{Clause, Event, GateVerdict, Hit, RESUMED_FROM_STEP, RunState, SkipReason, StageProgress, Supply},
+    run::{Clause, Event, GateVerdict, Hit, RESUMED_FROM_STEP, Reviewed, RunState, SkipReason, StageProgress, Supply},
     store::Owner,
 };
 
@@ -107,6 +107,7 @@ fn resumed(edited: &[StageEdit], state: &RunState) -> Vec<Saying> {
 
 /// What to say about an event; starts are left to the observers, the end of the run to the summary.
 fn say(event: &Event, state: &RunState) -> Vec<Saying> {
+    let watch = |stage: &str, sign, text: String| vec![Saying::about(stage, Tone::Watch, sign, text)];
     match event {
         Event::RunStarted { .. }
         | Event::StageStarted { .. }
@@ -114,31 +115,20 @@ fn say(event: &Event, state: &RunState) -> Vec<Saying> {
         | Event::RunFinished { .. }
         | Event::Unknown => Vec::new(),
         Event::HookFired { moment, hook, error: Some(error) } => {
-            vec![Saying::about("", Tone::Watch, "!", format!("hook of `{moment}` failed, {hook}: {error}"))]
+            watch("", "!", format!("hook of `{moment}` failed, {hook}: {error}"))
         }
         Event::RunResumed { edited } => resumed(edited, state),
         Event::SourceReady { stage, uri, bytes: size, supply, .. } => source(stage, (uri, *size), *supply).into_iter().collect(),
-        Event::StageWaiting { stage, owner, .. } => {
-            vec![Saying::about(stage, Tone::Calm, "…", waiting(owner, state))]
-        }
-        Event::StageParked { stage, reviewed, .. } => {
-            let list: Vec<&str> = reviewed.iter().map(|artifact| artifact.from.as_str()).collect();
-            vec![Saying::about(stage, Tone::Watch, "⏸", format!("waits for approval of {}", list.join(", ")))]
-        }
-        Event::StageDecided { stage, decision, .. } => {
-            let (tone, sign, word) =
-                if decision.approved { (Tone::Good, "✓", "approved") } else { (Tone::Bad, "✗", "rejected") };
-            let comment = decision.comment.clone().unwrap_or_default();
-            vec![Saying::about(stage, tone, sign, format!("{word} by {}", decision.by)).aside(comment)]
-        }
+        Event::StageWaiting { stage, owner, .. } => vec![Saying::about(stage, Tone::Calm, "…", waiting(owner, state))],
+        Event::StageParked { stage, reviewed, .. } => watch(stage, "⏸", parked(reviewed)),
+        Event::StageDecided { stage, decision, .. } => vec![decided(stage, decision)],
         Event::StageCached { stage, hit, metrics: read, seconds, .. } => {
             let saved = if *seconds >= 1.0 { format!(", saved {}", duration(*seconds)) } else { String::new() };
             let text = format!("{}{saved}", cached(hit));
             vec![Saying::about(stage, Tone::Calm, "≡", text).aside(metrics(read, &[], METRICS))]
         }
         Event::StageRetried { stage, attempt, error, wait_seconds } => {
-            let text = format!("attempt {attempt} failed: {error}; again in {}", duration(*wait_seconds));
-            vec![Saying::about(stage, Tone::Watch, "↻", text)]
+            watch(stage, "↻", format!("attempt {attempt} failed: {error}; again in {}", duration(*wait_seconds)))
         }
         Event::StageSucceeded { stage, metrics: read, seconds, .. } => {
             let from = read.get(RESUMED_FROM_STEP).map(|step| format!(", from step {step}")).unwrap_or_default();
@@ -146,22 +136,31 @@ fn say(event: &Event, state: &RunState) -> Vec<Saying> {
             vec![Saying::about(stage, Tone::Good, "✓", text).aside(metrics(read, &[], METRICS))]
         }
         Event::StageFailed { stage, error, .. } => failed(stage, error),
-        Event::StageSkipped { stage, reason } => {
-            vec![Saying::about(stage, Tone::Quiet, "–", skipped(reason))]
-        }
+        Event::StageSkipped { stage, reason } => vec![Saying::about(stage, Tone::Quiet, "–", skipped(reason))],
         Event::StageJudged { stage, verdicts } => verdicts.iter().map(|verdict| judged(stage, verdict)).collect(),
         Event::StageLost { stage, digest, reason, found_by, .. } => {
-            let text = format!("object {} of the store cannot be used: {reason}; it is made again", digest.short());
-            let found = found_by.as_ref().map(|by| format!("found by {by}")).unwrap_or_default();
-            vec![Saying::about(stage, Tone::Watch, "↻", text).aside(found)]
+            vec![lost(stage, (digest, reason.as_str()), found_by.as_deref())]
         }
-        Event::StageTainted { stage, changed } => {
-            vec![Saying::about(stage, Tone::Watch, "!", tainted(changed))]
-        }
-        Event::StageInterrupted { stage, .. } => {
-            vec![Saying::about(stage, Tone::Watch, "⏸", "stopped at a safe point")]
-        }
+        Event::StageTainted { stage, changed } => watch(stage, "!", tainted(changed)),
+        Event::StageInterrupted { stage, .. } => watch(stage, "⏸", "stopped at a safe point".to_owned()),
     }
+}
+
+fn parked(reviewed: &[Reviewed]) -> String {
+    let list: Vec<&str> = reviewed.iter().map(|artifact| artifact.from.as_str()).collect();
+    format!("waits for approval of {}", list.join(", "))
+}
+
+fn decided(stage: &str, decision: &Decision) -> Saying {
+    let (tone, sign, word) = if decision.approved { (Tone::Good, "✓", "approved") } else { (Tone::Bad, "✗", "rejected") };
+    let comment = decision.comment.clone().unwrap_or_default();
+    Saying::about(stage, tone, sign, format!("{word} by {}", decision.by)).aside(comment)
+}
+
+fn lost(stage: &str, (digest, reason): (&Digest, &str), found_by: Option<&str>) -> Saying {
+    let text = format!("object {} of the store cannot be used: {reason}; it is made again", digest.short());
+    let found = found_by.map(|by| format!("found by {by}")).unwrap_or_default();
+    Saying::about(stage, Tone::Watch, "↻", text).aside(found)
 }
 
 /// That a result counts for this run only, and why.
