@@ -15,7 +15,8 @@ use crate::{
     project::Project,
     registry::PathStep,
     workflow::{
-        Defaults, Given, GivenValue, Loaded, LoadedStage, Loading, Opened, Problem, Problems, Span, StageDocument, load, open,
+        Defaults, Given, GivenValue, Loaded, LoadedStage, Loading, Opened, Problem, Problems, Span, StageDocument, TreeCache,
+        load, open,
     },
 };
 
@@ -69,6 +70,7 @@ pub(super) struct Expansion {
     pub(super) scopes: Vec<Scope>,
     pub(super) members: Vec<Member>,
     components: Option<Components>,
+    trees: TreeCache,
     /// Where components of repositories lie, by what they are called: each is verified once.
     located: BTreeMap<String, PathBuf>,
     /// Files that were read, by their real paths; none for one with a problem that is told.
@@ -88,7 +90,7 @@ struct User<'a> {
 impl Expansion {
     /// Reads the workflow file and, through its stages, every component.
     pub(super) fn of(project: &Project, loading: &Loading<'_>, problems: &mut Problems) -> Self {
-        let mut expansion = Self { components: Some(Components::new(project)), ..Self::default() };
+        let mut expansion = Self { components: Some(Components::new(project)), trees: TreeCache::of(project), ..Self::default() };
         let file = project.workflow_file.as_path();
         let mut within = vec![canonical(file)];
         expansion.read((file, loading), None, (&mut within, problems));
@@ -105,8 +107,8 @@ impl Expansion {
         let real = within.last().cloned().unwrap_or_else(|| path.to_owned());
         // A component may be used again; the workflow itself is not, and its tree may be large.
         let opened = match user {
-            Some(_) => self.opened.entry(real).or_insert_with(|| open(path, problems)).clone()?,
-            None => open(path, problems)?,
+            Some(_) => self.opened.entry(real).or_insert_with(|| open(path, &self.trees, problems)).clone()?,
+            None => open(path, &self.trees, problems)?,
         };
         let loaded = load(opened, loading, problems);
         let scope = self.scopes.len();

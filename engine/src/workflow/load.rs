@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{
-    LoadedStage, Node, NodeValue, ParamValues, Problem, Problems, SourceText, Span, WorkflowDocument, every_error,
+    LoadedStage, Node, NodeValue, ParamValues, Problem, Problems, SourceText, Span, TreeCache, WorkflowDocument, every_error,
     every_other_error,
     file::read,
     foreach::Each,
@@ -108,9 +108,9 @@ pub(crate) struct Loading<'a> {
 }
 
 /// Reads a file as a tree. Gives nothing when there is no tree to speak of.
-pub(crate) fn open(path: &Path, problems: &mut Problems) -> Option<Opened> {
+pub(crate) fn open(path: &Path, trees: &TreeCache, problems: &mut Problems) -> Option<Opened> {
     let file = read(path, problems)?;
-    let root = parse(&file, problems)?;
+    let root = trees.tree(&file, problems)?;
     if !matches!(root.value, NodeValue::Map(_)) {
         let message = format!("a workflow is a mapping, found {}", root.kind());
         Reader { file: &file, problems }.add("flow::workflow::shape", first_line(&root), message, "begin with `flow: 1`");

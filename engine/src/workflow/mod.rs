@@ -2,6 +2,7 @@
 //!
 //! Leans on a YAML event parser and serde. It knows neither stages nor the store: [`crate::plan`] checks what the names mean.
 
+mod cache;
 mod command;
 mod document;
 mod duration;
@@ -33,6 +34,7 @@ pub use operations::{Repeats, ResourcesDocument, Stall};
 pub use problem::Problem;
 pub use text::{Position, SourceText, Span};
 
+pub(crate) use cache::TreeCache;
 pub(crate) use foreach::Each;
 pub(crate) use load::{Loaded, Loading, Opened, load, open};
 pub(crate) use params::{Given, GivenValue, ParamValues};
