@@ -33,6 +33,25 @@ pub enum ArtifactKind {
     Any,
 }
 
+impl ArtifactKind {
+    /// How files and keys write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Tokens => "tokens",
+            Self::Model => "model",
+            Self::Adapter => "adapter",
+            Self::Report => "report",
+            Self::Items => "items",
+            Self::Approval => "approval",
+            Self::Ref => "ref",
+            Self::File => "file",
+            Self::Dir => "dir",
+            Self::Any => "any",
+        }
+    }
+}
+
 /// One immutable output of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {

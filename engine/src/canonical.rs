@@ -33,37 +33,38 @@ pub fn encode(value: &Value) -> Result<Vec<u8>, CanonicalError> {
 
 /// A map that is written entry by entry: for what is too large to be made a [`Value`] first.
 #[derive(Debug, Default)]
-pub(crate) struct MapEncoder {
-    /// Encoded names and values.
-    entries: Vec<(Vec<u8>, Vec<u8>)>,
+pub(crate) struct MapEncoder<'n> {
+    /// Names and encoded values.
+    entries: Vec<(&'n str, Vec<u8>)>,
 }
 
-impl MapEncoder {
+impl<'n> MapEncoder<'n> {
     /// Adds an entry.
-    pub(crate) fn value(&mut self, name: &str, value: &Value) -> Result<(), CanonicalError> {
+    pub(crate) fn value(&mut self, name: &'n str, value: &Value) -> Result<(), CanonicalError> {
         self.written(name, encode(value)?);
         Ok(())
     }
 
     /// Adds an entry whose value is encoded already.
-    pub(crate) fn written(&mut self, name: &str, value: Vec<u8>) {
-        self.entries.push((encode_text(name), value));
+    pub(crate) fn written(&mut self, name: &'n str, value: Vec<u8>) {
+        self.entries.push((name, value));
     }
 
     /// The whole map.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.entries.sort_by(|one, other| one.0.cmp(&other.0));
-        let mut out = Vec::with_capacity(self.entries.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + 9);
+        self.entries.sort_by(|one, other| place(one.0).cmp(&place(other.0)));
+        let mut out =
+            Vec::with_capacity(self.entries.iter().map(|(name, value)| name.len() + 9 + value.len()).sum::<usize>() + 9);
         append_head(&mut out, MAP, self.entries.len() as u64);
         for (name, value) in self.entries {
-            out.extend_from_slice(&name);
+            append_text(&mut out, name);
             out.extend_from_slice(&value);
         }
         out
     }
 }
 
-/// A list of small maps of texts, written item by item.
+/// A list of small maps of texts, written item by item: for lists that are long or many.
 #[derive(Debug)]
 pub(crate) struct ListEncoder(Vec<u8>);
 
@@ -75,11 +76,11 @@ impl ListEncoder {
         Self(out)
     }
 
-    /// Adds a map of two texts. The names come in the order of their encoded bytes: the shorter one first.
-    pub(crate) fn pairs(&mut self, pairs: [(&str, &str); 2]) {
-        debug_assert!(encode_text(pairs[0].0) < encode_text(pairs[1].0), "names must be in order");
-        append_head(&mut self.0, MAP, 2);
-        for (name, text) in pairs {
+    /// Adds a map of texts. The names come in the order of their encoded bytes: the shorter one first.
+    pub(crate) fn map<const N: usize>(&mut self, entries: [(&str, &str); N]) {
+        debug_assert!(entries.is_sorted_by_key(|(name, _)| place(name)), "names must be in order");
+        append_head(&mut self.0, MAP, N as u64);
+        for (name, text) in entries {
             append_text(&mut self.0, name);
             append_text(&mut self.0, text);
         }
@@ -126,23 +127,19 @@ fn append_number(out: &mut Vec<u8>, number: &Number) -> Result<(), CanonicalErro
 }
 
 fn append_map(out: &mut Vec<u8>, entries: &serde_json::Map<String, Value>) -> Result<(), CanonicalError> {
-    let mut encoded = Vec::with_capacity(entries.len());
-    for (key, value) in entries {
-        encoded.push((encode_text(key), value));
-    }
-    encoded.sort_by(|one, other| one.0.cmp(&other.0));
-    append_head(out, MAP, encoded.len() as u64);
-    for (name, value) in encoded {
-        out.extend_from_slice(&name);
+    let mut sorted: Vec<(&String, &Value)> = entries.iter().collect();
+    sorted.sort_by(|one, other| place(one.0).cmp(&place(other.0)));
+    append_head(out, MAP, sorted.len() as u64);
+    for (name, value) in sorted {
+        append_text(out, name);
         append(out, value)?;
     }
     Ok(())
 }
 
-fn encode_text(text: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len() + 9);
-    append_text(&mut out, text);
-    out
+/// What orders names as their encoded bytes do, which begin with the length.
+fn place(name: &str) -> (usize, &[u8]) {
+    (name.len(), name.as_bytes())
 }
 
 fn append_text(out: &mut Vec<u8>, text: &str) {

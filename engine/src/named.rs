@@ -1,7 +1,8 @@
 //! Entries by name in one flat, sorted list: a large workflow and its run hold hundreds of thousands of mappings with one or
-//! two entries, and a tree of one entry has room for eleven.
+//! two entries, and a tree of one entry has room for eleven. Copies share one list: what a stage gave is known to the journal,
+//! the state of the run, and every consumer.
 
-use std::{collections::BTreeMap, fmt, iter, marker::PhantomData, slice, vec};
+use std::{collections::BTreeMap, fmt, iter, marker::PhantomData, slice, sync::Arc, vec};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
@@ -10,9 +11,15 @@ use serde::{
 };
 
 /// Entries by name, sorted by it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Named<T> {
-    entries: Box<[(String, T)]>,
+    entries: Arc<[(String, T)]>,
+}
+
+impl<T> Clone for Named<T> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone() }
+    }
 }
 
 impl<T> Named<T> {
@@ -34,13 +41,6 @@ impl<T> Named<T> {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// Puts an entry in its place, over one of the same name.
-    pub fn insert(&mut self, name: String, value: T) {
-        let mut entries = std::mem::take(&mut self.entries).into_vec();
-        entries.push((name, value));
-        *self = entries.into_iter().collect();
     }
 
     /// The entry of a name.
@@ -67,9 +67,16 @@ fn parts<T>(entry: &(String, T)) -> (&String, &T) {
     (&entry.0, &entry.1)
 }
 
+impl<T: Clone> Named<T> {
+    /// Puts an entry in its place, over one of the same name.
+    pub fn insert(&mut self, name: String, value: T) {
+        *self = std::mem::take(self).into_iter().chain([(name, value)]).collect();
+    }
+}
+
 impl<T> Default for Named<T> {
     fn default() -> Self {
-        Self { entries: Box::default() }
+        Self { entries: Arc::default() }
     }
 }
 
@@ -80,7 +87,7 @@ impl<T> FromIterator<(String, T)> for Named<T> {
         entries.reverse();
         entries.sort_by(|one, other| one.0.cmp(&other.0));
         entries.dedup_by(|later, first| later.0 == first.0);
-        Self { entries: entries.into_boxed_slice() }
+        Self { entries: entries.into() }
     }
 }
 
@@ -105,12 +112,12 @@ impl<'a, T> IntoIterator for &'a Named<T> {
     }
 }
 
-impl<T> IntoIterator for Named<T> {
+impl<T: Clone> IntoIterator for Named<T> {
     type Item = (String, T);
     type IntoIter = vec::IntoIter<(String, T)>;
 
     fn into_iter(self) -> vec::IntoIter<(String, T)> {
-        self.entries.into_vec().into_iter()
+        Vec::from(&*self.entries).into_iter()
     }
 }
 

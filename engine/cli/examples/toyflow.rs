@@ -7,6 +7,11 @@ use flow_cli::{
     TokensRequest,
 };
 use flow_engine::{StageError, context::Site, testing::toys};
+use mimalloc::MiMalloc;
+
+// As in `flow`, so that what is measured here holds there.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Says what it was told.
 struct Parrot;

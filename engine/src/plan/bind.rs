@@ -117,7 +117,7 @@ impl<'a> Binding<'a> {
             // An input that could not be read is told where it is written.
             if missing && !stage.has_gap("in") {
                 let message = format!("input `{}` of `{}` is not bound", port.name, document.uses);
-                let help = format!("add `in: {{{}: STAGE.PORT}}` with an output of kind {}", port.name, name_of(port.kind));
+                let help = format!("add `in: {{{}: STAGE.PORT}}` with an output of kind {}", port.name, port.kind.word());
                 self.add(at, &["in"], ("flow::plan::missing_input", message, help));
             }
         }
@@ -211,7 +211,7 @@ impl<'a> Binding<'a> {
         let actual = |(member, port): &Output| self.kind_of(*member, port);
         let kinds: Vec<ArtifactKind> = declared.map_or_else(|| outputs.iter().filter_map(actual).collect(), |kind| vec![kind]);
         let kind = kinds.into_iter().find(|kind| *kind != wanted && wanted != ArtifactKind::Any)?;
-        let message = format!("`{reference}` carries {} where {} is needed", name_of(kind), name_of(wanted));
+        let message = format!("`{reference}` carries {} where {} is needed", kind.word(), wanted.word());
         Some(("flow::plan::kind_mismatch", message, self.fitting(scope, wanted)))
     }
 
@@ -236,8 +236,8 @@ impl<'a> Binding<'a> {
         });
         let fitting: Vec<String> = fitting.take(6).collect();
         match fitting.as_slice() {
-            [] => format!("no stage here writes {}", name_of(kind)),
-            names => format!("outputs that carry {}: {}", name_of(kind), names.join(", ")),
+            [] => format!("no stage here writes {}", kind.word()),
+            names => format!("outputs that carry {}: {}", kind.word(), names.join(", ")),
         }
     }
 
@@ -386,9 +386,8 @@ impl<'a> Binding<'a> {
                 Found::Nothing(code, message, help) => Some((code, message, help)),
                 Found::Outputs(outputs, _) => outputs.iter().find_map(|(member, port)| {
                     let kind = self.kind_of(*member, port)?;
-                    let message =
-                        format!("`{}` carries {} where {} is declared", output.from, name_of(kind), name_of(output.kind));
-                    let help = format!("write `kind: {}`", name_of(kind));
+                    let message = format!("`{}` carries {} where {} is declared", output.from, kind.word(), output.kind.word());
+                    let help = format!("write `kind: {}`", kind.word());
                     (kind != output.kind).then_some(("flow::plan::kind_mismatch", message, help))
                 }),
                 Found::Unbound | Found::Broken => None,
@@ -435,13 +434,5 @@ impl<'a> Binding<'a> {
         let span = own.loaded.root().place(&path).pointer();
         let file = own.loaded.file.clone();
         self.problems.add(crate::workflow::Problem { code, message, file, span, label: "here".to_owned(), help });
-    }
-}
-
-/// A kind as it is written in files.
-pub(super) fn name_of(kind: ArtifactKind) -> String {
-    match serde_json::to_value(kind) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => format!("{kind:?}"),
     }
 }

@@ -1,12 +1,13 @@
 //! From `uses:` and `with:` to a configured stage, and the operational settings beside it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::{
     command::{self, CommandSite, Sightings},
     expand::Expansion,
+    recent::Recent,
 };
 use crate::{
     DynStage, Ports, StageRegistry,
@@ -28,12 +29,9 @@ pub(super) struct Configuring<'a> {
     registry: &'a StageRegistry,
     problems: &'a mut Problems,
     /// Ports that were seen last: stages of one kind share them.
-    recent: VecDeque<Arc<Ports>>,
+    recent: Recent<Ports>,
     sightings: Sightings,
 }
-
-/// How many sets of ports are compared with.
-const RECENT: usize = 16;
 
 /// A member by its scope and its place in it.
 #[derive(Clone, Copy)]
@@ -45,17 +43,11 @@ struct Subject<'a> {
 
 impl<'a> Configuring<'a> {
     pub(super) fn new(expansion: &'a Expansion, registry: &'a StageRegistry, problems: &'a mut Problems) -> Self {
-        Self { expansion, registry, problems, recent: VecDeque::new(), sightings: Sightings::default() }
+        Self { expansion, registry, problems, recent: Recent::default(), sightings: Sightings::default() }
     }
 
     fn configured(&mut self, stage: Arc<dyn DynStage>, seed: Option<u64>) -> Configured {
-        let ports = stage.ports();
-        if let Some(known) = self.recent.iter().find(|known| ***known == ports) {
-            return Configured { stage, ports: known.clone(), seed };
-        }
-        let ports = Arc::new(ports);
-        self.recent.truncate(RECENT - 1);
-        self.recent.push_front(ports.clone());
+        let ports = self.recent.share(stage.ports());
         Configured { stage, ports, seed }
     }
 

@@ -4,9 +4,9 @@
 //! every result. Inputs enter by content, not by the key of their producer: a producer that writes the same bytes again
 //! changes nothing downstream.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::PlannedStage;
 use crate::{
@@ -83,42 +83,40 @@ impl Action {
     pub fn to_json(&self) -> Value {
         let file = |file: &SourceFile| json!({"name": file.name, "digest": file.digest});
         let files = |files: &Vec<SourceFile>| files.iter().map(file).collect::<Value>();
-        let mut sources = self.sources.iter().map(|(name, list)| (name.clone(), files(list))).collect::<Value>();
-        let mut json = Map::new();
-        for (name, value) in self.fields() {
-            // People read the sources after the inputs.
-            if name == "outputs" {
-                json.insert("sources".to_owned(), sources.take());
-            }
-            json.insert(name.to_owned(), value.into_owned());
-        }
-        Value::Object(json)
-    }
-
-    /// Everything but the sources.
-    fn fields(&self) -> [(&'static str, Cow<'_, Value>); 9] {
         let input = |input: &ActionInput| json!({"port": input.port, "kind": input.kind, "digest": input.digest});
         let output = |port: &Port| json!({"port": port.name, "kind": port.kind});
+        let [format, kind, revision, seed, limit, platform] = self.scalars();
+        let params = ("params", self.params.clone());
+        let inputs = ("inputs", self.inputs.iter().map(input).collect());
+        // People read the sources after the inputs.
+        let sources = ("sources", self.sources.iter().map(|(name, list)| (name.clone(), files(list))).collect());
+        let outputs = ("outputs", self.outputs.iter().map(output).collect());
+        let fields = [format, kind, revision, params, inputs, sources, outputs, seed, limit, platform];
+        Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Everything but the parameters and the lists.
+    fn scalars(&self) -> [(&'static str, Value); 6] {
         [
-            ("format", Cow::Owned(json!(FORMAT))),
-            ("kind", Cow::Owned(json!(self.kind))),
-            ("revision", Cow::Owned(json!(self.revision))),
-            ("params", Cow::Borrowed(&self.params)),
-            ("inputs", Cow::Owned(self.inputs.iter().map(input).collect())),
-            ("outputs", Cow::Owned(self.outputs.iter().map(output).collect())),
-            ("seed", Cow::Owned(json!(self.seed))),
-            ("limit", Cow::Owned(json!(self.limit))),
-            ("platform", Cow::Owned(json!(self.platform))),
+            ("format", json!(FORMAT)),
+            ("kind", json!(self.kind)),
+            ("revision", json!(self.revision)),
+            ("seed", json!(self.seed)),
+            ("limit", json!(self.limit)),
+            ("platform", json!(self.platform)),
         ]
     }
 
-    /// The canonical bytes that the key is the digest of: those of [`Self::to_json`], with the files written straight, as there
-    /// may be very many.
+    /// The canonical bytes that the key is the digest of: those of [`Self::to_json`], written straight, as there may be very many
+    /// stages and files.
     pub fn preimage(&self) -> Result<Vec<u8>, CanonicalError> {
         let mut map = MapEncoder::default();
-        for (name, value) in self.fields() {
+        for (name, value) in self.scalars() {
             map.value(name, &value)?;
         }
+        map.value("params", &self.params)?;
+        map.written("inputs", encode_inputs(&self.inputs));
+        map.written("outputs", encode_outputs(&self.outputs));
         let mut sources = MapEncoder::default();
         for (name, files) in &self.sources {
             sources.written(name, encode_files(files));
@@ -142,12 +140,28 @@ impl Action {
     }
 }
 
+fn encode_inputs(inputs: &[ActionInput]) -> Vec<u8> {
+    let mut list = ListEncoder::of(inputs.len());
+    for input in inputs {
+        list.map([("kind", input.kind.word()), ("port", &input.port), ("digest", &input.digest.hex())]);
+    }
+    list.finish()
+}
+
+fn encode_outputs(outputs: &[Port]) -> Vec<u8> {
+    let mut list = ListEncoder::of(outputs.len());
+    for port in outputs {
+        list.map([("kind", port.kind.word()), ("port", &port.name)]);
+    }
+    list.finish()
+}
+
 /// The files of one source as [`Action::to_json`] would have them encoded.
 fn encode_files(files: &[SourceFile]) -> Vec<u8> {
     let mut list = ListEncoder::of(files.len());
     for file in files {
         let digest = file.digest.hex();
-        list.pairs([("name", &file.name), ("digest", &digest)]);
+        list.map([("name", &file.name), ("digest", &digest)]);
     }
     list.finish()
 }
@@ -199,7 +213,37 @@ mod tests {
 
     use super::*;
 
+    fn action() -> Action {
+        let kinds = ["rows", "tokens", "model", "adapter", "report", "items", "approval", "ref", "file", "dir", "any"];
+        let kinds = kinds.map(|word| serde_json::from_value::<ArtifactKind>(json!(word)).unwrap());
+        let input = |kind: &ArtifactKind| ActionInput {
+            port: format!("é{}", "i".repeat(kind.word().len() * 9)),
+            kind: *kind,
+            digest: Digest::of(kind.word().as_bytes()),
+        };
+        let output = |kind: &ArtifactKind| Port { name: kind.word().to_owned(), kind: *kind, arity: crate::stage::Arity::One };
+        Action {
+            kind: "toy/emit".to_owned(),
+            revision: 3,
+            params: json!({"b": [1, -2, 0.5, null, true], "aa": {"x": "é"}, "": "empty"}),
+            inputs: kinds.iter().map(input).collect(),
+            sources: BTreeMap::from([("data/*".to_owned(), Vec::new()), ("b".to_owned(), Vec::new())]),
+            outputs: kinds.iter().map(output).collect(),
+            seed: u64::MAX,
+            limit: None,
+            platform: Some("linux"),
+        }
+    }
+
     /// A key that is written in two ways must not become two keys.
+    #[test]
+    fn an_action_is_written_straight_as_its_json_is_encoded() {
+        let bare = Action { inputs: Vec::new(), outputs: Vec::new(), sources: BTreeMap::new(), limit: Some(7), ..action() };
+        for action in [action(), bare] {
+            assert_eq!(action.preimage().unwrap(), encode(&action.to_json()).unwrap());
+        }
+    }
+
     #[test]
     fn files_are_written_straight_as_their_json_is_encoded() {
         for count in [0, 1, 23, 24, 300] {

@@ -15,7 +15,9 @@ use super::{
     expressions::{Expressions, Reader},
     files::Files,
     names::{Lookup, selects},
-    operations, order,
+    operations::{self, Operations},
+    order,
+    recent::Recent,
 };
 use crate::workflow::{Given, GivenValue, Loading, Problem, Problems, SourceText, Span, suggest};
 
@@ -71,7 +73,7 @@ impl Plan {
             return Err(PlanErrors::new(problems.into_sorted()));
         }
         drop(waits);
-        let parts = Parts { expansion, configured, bound, expressions };
+        let parts = Parts { expansion, configured, bound, expressions, operations: Recent::default() };
         Ok(parts.plan(request, &order, &kept))
     }
 }
@@ -178,6 +180,7 @@ struct Parts {
     configured: Vec<Option<Configured>>,
     bound: Vec<Bound>,
     expressions: Vec<Expressions>,
+    operations: Recent<Operations>,
 }
 
 impl Parts {
@@ -237,7 +240,7 @@ impl Parts {
             condition: expressions.condition,
             gates: expressions.gates,
             expectations: expressions.expectations,
-            operations: operations::of(&document, &scope.defaults, configured.stage.as_ref()),
+            operations: self.operations.share(operations::of(&document, &scope.defaults, configured.stage.as_ref())),
             seed: configured.seed.unwrap_or(scope.seed),
             stage: configured.stage,
             params: scope.params.clone(),

@@ -16,6 +16,7 @@ mod load;
 mod names;
 mod operations;
 mod order;
+mod recent;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -116,7 +117,7 @@ pub struct PlannedStage {
     /// `expect:`, asked like a gate, but a broken one fails the stage.
     pub expectations: Vec<Expression>,
     /// How it is run.
-    pub operations: Operations,
+    pub operations: Arc<Operations>,
     /// `with.seed`, else the workflow's seed; [`mixed_seed`] makes the stage's seed of it.
     pub seed: u64,
     /// The parameters of the file it stands in, for its expressions.

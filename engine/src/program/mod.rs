@@ -57,6 +57,7 @@ pub(crate) fn resolve(program: &ProgramRef, request: &SourceRequest<'_>) -> Resu
     if let Some(known) = request.index.programs.get(program) {
         return Ok(known);
     }
+    (request.waits)();
     let file = find(program, &request.project.base).ok_or_else(|| missing(program))?;
     let mut files = Vec::new();
     for Part { name, path } in parts(program, &file) {

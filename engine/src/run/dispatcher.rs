@@ -2,6 +2,8 @@
 
 mod beginning;
 mod ending;
+mod front;
+mod people;
 mod rewind;
 
 use std::{
@@ -11,59 +13,34 @@ use std::{
     time::Instant,
 };
 
+use front::{Front, Standing};
 use jiff::Timestamp;
-use petgraph::{Direction, graph::NodeIndex, visit::EdgeRef};
+use people::People;
+use petgraph::graph::NodeIndex;
+use rewind::Rewinds;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant as Deadline,
 };
 
-use rewind::Rewinds;
-
 use super::{
-    AskRequest, Interrupt, Interrupts, Observer, RunError, RunOptions, RunPaths, RunState, RunSummary,
-    admission::{Admission, Turns},
-    approval::{self, Parked, check_flags},
-    auditing::Auditor,
-    engine,
+    Interrupt, Interrupts, Observer, RunError, RunState, RunSummary,
     event::{Entry, Event, SkipReason},
     executor::{Done, Message, Shared, StageEnd, Stop},
     judge,
-    lineage::Lineage,
     lookup::Desk,
-    opening::{check_approvals, open_journal, predecessors, ranks},
-    options::Ask,
     policing::PolicyWatch,
     prepare::StageWork,
     spec::SpecInput,
 };
 use crate::{
-    StageRegistry,
-    context::Decision,
     expression::Reading,
-    govern::{GovernError, KeyRing, Signatory},
     journal::Journal,
-    machine::Machine,
-    plan::{Edge, Plan, PlannedStage},
-    project::Project,
-    store::{StatIndex, Store, StoreError, failpoint},
+    store::{StoreError, failpoint},
 };
 
 /// Messages that are taken together at most, so that one write and one flush serve them all.
 const BATCH: usize = 256;
-
-/// What consumers of a stage may count on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Not known yet.
-    Open,
-    /// It has outputs.
-    Outputs,
-    /// It was skipped.
-    Skipped,
-    /// It has no outputs, and nothing after it can run.
-    Blocked,
-}
 
 pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
@@ -77,21 +54,15 @@ pub(crate) struct Dispatcher {
     deadline: Option<Deadline>,
     /// Entries that are folded, but neither on disk nor shown yet.
     fresh: Vec<Entry>,
-    ask: Option<Ask>,
     policy: PolicyWatch,
-    approve: BTreeSet<String>,
-    person: String,
-    signatory: Signatory,
-    rank: Vec<usize>,
-    missing: Vec<usize>,
-    standing: Vec<Standing>,
-    ready: BTreeSet<(usize, NodeIndex)>,
+    people: People,
+    front: Front,
     running: usize,
-    finished: BTreeMap<NodeIndex, Arc<Done>>,
+    /// Results by node.
+    finished: Vec<Option<Arc<Done>>>,
     readings: BTreeMap<String, Reading>,
     /// Whether any expression may read of other stages.
     reads: bool,
-    parked: BTreeMap<NodeIndex, (StageWork, Parked)>,
     unseen: BTreeSet<String>,
     rewinds: Rewinds,
     reports: BTreeMap<String, BTreeMap<String, PathBuf>>,
@@ -99,92 +70,8 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Opens store and journal; nothing runs yet.
-    pub(crate) fn open(
-        plan: Arc<Plan>,
-        (project, registry): (Arc<Project>, Arc<StageRegistry>),
-        options: RunOptions,
-        mut observers: Vec<Box<dyn Observer>>,
-    ) -> Result<Self, RunError> {
-        check_approvals(&plan, &options.approve)?;
-        let store = Store::open_writable(&project.site.store)?;
-        let lease = store.lease(&format!("run-{}", ulid::Ulid::new()))?;
-        std::fs::create_dir_all(&project.state).map_err(StoreError::io("create", &project.state))?;
-        store.register(&project.state, &project.site.registry)?;
-        let signatory = options.signatory.unwrap_or_else(|| Signatory::new(KeyRing::new(project.state.join("keys"))));
-        check_flags(&plan, &project, (&options.approve, &signatory), &options.start)?;
-        observers.push(Box::new(Auditor::open(&project, &plan, (&options.person, store.cas()))?));
-        let policy = PolicyWatch::open((&plan, &project), &options.person, &options.approve);
-        let index = StatIndex::open(&project.state.join("state"))?;
-        let (rank, missing) = (ranks(&plan), predecessors(&plan));
-        let standing = vec![Standing::Open; plan.graph.node_count()];
-        let opened = open_journal(&plan, &project, (&options.start, options.run))?;
-        let (sender, messages) = mpsc::unbounded_channel();
-        let (stop, stopped) = watch::channel(Stop::No);
-        let machine = Machine::this(&project.settings.machine);
-        let shared = Arc::new(Shared {
-            run: opened.state.run,
-            starter: opened.state.request.started_by.clone(),
-            admission: Arc::new(Admission::new(machine, store.slots(), store.root().to_owned())),
-            turns: Turns::new(&project.state),
-            desk: Desk::default(),
-            runtime: tokio::runtime::Handle::current(),
-            paths: RunPaths::new(&project.state, opened.state.run),
-            plan,
-            project,
-            registry,
-            store,
-            index,
-            lineage: Lineage::default(),
-            lease,
-            company: options.company,
-            runner: options.runner,
-            grace: options.grace,
-            longest_backoff: options.longest_backoff,
-            stop: stopped,
-            messages: sender,
-        });
-        let mut dispatcher = Self {
-            state: opened.state,
-            journal: opened.journal,
-            observers,
-            messages,
-            stop,
-            interrupts: options.interrupts,
-            deadline: None,
-            fresh: Vec::new(),
-            ask: options.ask,
-            policy,
-            approve: options.approve.into_iter().collect(),
-            person: options.person,
-            signatory,
-            rank,
-            missing,
-            standing,
-            ready: BTreeSet::new(),
-            running: 0,
-            finished: BTreeMap::new(),
-            readings: BTreeMap::new(),
-            reads: shared.plan.graph.node_weights().any(PlannedStage::has_expressions),
-            parked: BTreeMap::new(),
-            unseen: opened.unseen,
-            rewinds: Rewinds::default(),
-            reports: BTreeMap::new(),
-            begun: Instant::now(),
-            shared,
-        };
-        engine::sign_in(&dispatcher.shared.paths);
-        dispatcher.announce(opened.first)?;
-        Ok(dispatcher)
-    }
-
     /// Runs until nothing more can be done.
     pub(crate) async fn run(mut self) -> Result<RunSummary, RunError> {
-        let roots: Vec<NodeIndex> =
-            self.shared.plan.order.iter().copied().filter(|node| self.missing.get(node.index()) == Some(&0)).collect();
-        for node in roots {
-            self.queue(node);
-        }
         loop {
             // What can start starts before the disk is waited for.
             self.launch_ready()?;
@@ -212,6 +99,7 @@ impl Dispatcher {
 
     fn take(&mut self, message: Message) -> Result<(), RunError> {
         match message {
+            Message::Many(messages) => messages.into_iter().try_for_each(|message| self.take(message))?,
             Message::Event(event) => self.record(event)?,
             Message::Progress(progress) => self.observers.iter_mut().for_each(|observer| observer.progress(&progress)),
             Message::Ended(work, end) => {
@@ -254,16 +142,11 @@ impl Dispatcher {
         Ok(())
     }
 
-    fn queue(&mut self, node: NodeIndex) {
-        let rank = self.rank.get(node.index()).copied().unwrap_or(usize::MAX);
-        self.ready.insert((rank, node));
-    }
-
     fn launch_ready(&mut self) -> Result<(), RunError> {
         while !self.stopped()
-            && let Some((_, node)) = self.ready.pop_first()
+            && let Some(node) = self.front.next()
         {
-            if let Some(reason) = self.reason_to_skip(node) {
+            if let Some(reason) = self.front.reason_to_skip(&self.shared.plan, node) {
                 let standing = if matches!(reason, SkipReason::Blocked { .. }) { Standing::Blocked } else { Standing::Skipped };
                 self.record(Event::StageSkipped { stage: self.name(node), reason })?;
                 self.close(node, standing, "skipped");
@@ -297,18 +180,8 @@ impl Dispatcher {
         self.shared.plan.graph[node].name.clone()
     }
 
-    /// A blocked producer blocks; a skipped one skips only those that read from it.
-    fn reason_to_skip(&self, node: NodeIndex) -> Option<SkipReason> {
-        let graph = &self.shared.plan.graph;
-        let before = |wanted: Standing, data_only: bool| {
-            let edges = graph.edges_directed(node, Direction::Incoming);
-            let mut sources = edges.filter(|edge| !data_only || *edge.weight() == Edge::Data).map(|edge| edge.source());
-            sources.find(|source| self.standing.get(source.index()) == Some(&wanted)).map(|source| self.name(source))
-        };
-        if let Some(stage) = before(Standing::Blocked, false) {
-            return Some(SkipReason::Blocked { stage });
-        }
-        before(Standing::Skipped, true).map(|stage| SkipReason::Upstream { stage })
+    fn finished(&self, node: NodeIndex) -> Option<&Arc<Done>> {
+        self.finished.get(node.index())?.as_ref()
     }
 
     fn work(&self, node: NodeIndex) -> StageWork {
@@ -318,7 +191,7 @@ impl Dispatcher {
         for binding in &planned.inputs {
             let mut bound = Vec::new();
             for (producer, port) in &binding.from {
-                let Some(finished) = self.finished.get(producer) else { continue };
+                let Some(finished) = self.finished(*producer) else { continue };
                 let Some(artifact) = finished.outputs.get(port) else { continue };
                 let name = self.name(*producer);
                 bound.push(SpecInput { artifact: artifact.clone(), from: format!("{name}.{port}") });
@@ -334,7 +207,7 @@ impl Dispatcher {
             attempts: self.state.stage(&planned.name).map_or(0, |stage| stage.attempts),
             unseen: self.unseen.contains(&planned.name),
             ran: ran.into_iter().collect(),
-            approved: self.approve.contains(&planned.name),
+            approved: self.people.approve.contains(&planned.name),
         }
     }
 
@@ -344,21 +217,7 @@ impl Dispatcher {
             StageEnd::Done(done) => self.done(node, *done)?,
             StageEnd::Failed => self.close(node, Standing::Blocked, "failed"),
             StageEnd::Lost(inputs) => self.rewind(node, &inputs)?,
-            StageEnd::Parked(parked) => {
-                if self.approve.remove(&self.name(node)) {
-                    let decision = Decision {
-                        approved: true,
-                        by: self.person.clone(),
-                        at: Timestamp::now().to_string(),
-                        comment: None,
-                        via: "flag".to_owned(),
-                        signed: Vec::new(),
-                    };
-                    self.decide(work, &parked, decision)?;
-                } else {
-                    self.parked.insert(node, (work, parked));
-                }
-            }
+            StageEnd::Parked(parked) => self.park(work, parked)?,
             StageEnd::Interrupted => {}
         }
         Ok(())
@@ -376,8 +235,10 @@ impl Dispatcher {
         }
         let stands = self.state.stage(&planned.name).is_some_and(|stage| stage.status.has_outputs());
         let done = Arc::new(done);
-        self.shared.lineage.record(node, done.clone());
-        self.finished.insert(node, done);
+        self.shared.lineage.record(node, &done);
+        if let Some(slot) = self.finished.get_mut(node.index()) {
+            *slot = Some(done);
+        }
         if stands {
             self.close(node, Standing::Outputs, "succeeded");
         } else {
@@ -389,108 +250,18 @@ impl Dispatcher {
     /// Settles a stage for those after it, and queues the ones that waited only for it.
     fn close(&mut self, node: NodeIndex, standing: Standing, status: &str) {
         let again = self.rewinds.made(node);
-        if let Some(slot) = self.standing.get_mut(node.index()) {
-            *slot = standing;
-        }
+        self.front.stand(node, standing);
         if self.reads {
-            let metrics = self.finished.get(&node).map(|finished| finished.metrics.clone()).unwrap_or_default();
+            let metrics = self.finished(node).map(|finished| finished.metrics.clone()).unwrap_or_default();
             self.readings.insert(self.name(node), Reading { status: status.to_owned(), metrics });
         }
         if let Some(consumers) = again {
             // Everybody after it has counted it already.
             for consumer in consumers {
-                self.queue(consumer);
+                self.front.queue(consumer);
             }
             return;
         }
-        let plan = self.shared.plan.clone();
-        for edge in plan.graph.edges_directed(node, Direction::Outgoing) {
-            let Some(missing) = self.missing.get_mut(edge.target().index()) else { continue };
-            *missing = missing.saturating_sub(1);
-            if *missing == 0 {
-                self.queue(edge.target());
-            }
-        }
-    }
-
-    /// Files a decision and looks at the stage again: others may have to approve too. False when it was refused.
-    fn decide(&mut self, work: StageWork, parked: &Parked, decision: Decision) -> Result<bool, RunError> {
-        let stage = self.name(work.node);
-        match parked.asking(&self.shared, &stage).decide(decision, &self.signatory) {
-            Ok(_) => {
-                self.launch(StageWork { approved: false, ..work });
-                Ok(true)
-            }
-            Err(refused @ GovernError::Refused { .. }) => {
-                tracing::warn!("{refused}");
-                if work.approved {
-                    // It waits after all.
-                    let (reviewed, asking) = (parked.reviewed.clone(), Some(Box::new(parked.terms.clone())));
-                    self.record(Event::StageParked { stage, key: parked.key, reviewed, asking })?;
-                }
-                self.parked.insert(work.node, (work, parked.clone()));
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Asks the person at the terminal about parked stages, one after the other. False when nothing was decided.
-    async fn ask_parked(&mut self) -> Result<bool, RunError> {
-        let parked: Vec<NodeIndex> = self.parked.keys().copied().collect();
-        let mut decided = false;
-        for node in parked {
-            let Some(request) = self.question(node)? else { continue };
-            match self.answer(request).await {
-                Some(decision) => {
-                    if let Some((work, parked)) = self.parked.remove(&node) {
-                        decided |= self.decide(work, &parked, decision)?;
-                    }
-                }
-                None if self.stopped() => break,
-                None => {}
-            }
-        }
-        if !decided {
-            // Nobody is asked twice about the same thing in one run.
-            self.ask = None;
-        }
-        Ok(decided)
-    }
-
-    /// What the person at the terminal is asked; nothing when they answered before and others have to.
-    fn question(&self, node: NodeIndex) -> Result<Option<AskRequest>, RunError> {
-        let Some((work, parked)) = self.parked.get(&node).filter(|_| self.ask.is_some()) else { return Ok(None) };
-        let plan = &self.shared.plan;
-        let producers = plan.graph[work.node].inputs.iter().flat_map(|binding| &binding.from);
-        let reports = producers.filter_map(|(producer, port)| self.reports.get(&plan.graph[*producer].name)?.get(port).cloned());
-        let stage = self.name(node);
-        let told = approval::for_person(&parked.asking(&self.shared, &stage), &self.signatory)?;
-        let Some((question, objection)) = told else { return Ok(None) };
-        let (key, reviewed) = (parked.key, parked.reviewed.clone());
-        Ok(Some(AskRequest { stage, key, reviewed, reports: reports.collect(), question, objection }))
-    }
-
-    async fn answer(&mut self, request: AskRequest) -> Option<Decision> {
-        let mut ask = self.ask.take()?;
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        // A thread of its own: an interrupt must not wait for somebody to press Enter.
-        std::thread::spawn(move || {
-            let decision = ask(&request);
-            if sender.send((ask, decision)).is_err() {
-                tracing::debug!("The answer came too late.");
-            }
-        });
-        tokio::select! {
-            answer = receiver => {
-                let (ask, decision) = answer.ok()?;
-                self.ask = Some(ask);
-                decision
-            }
-            request = self.interrupts.next() => {
-                self.press(request);
-                None
-            }
-        }
+        self.front.release(&self.shared.plan, node);
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Shared {
 
 /// What tasks tell the dispatcher.
 pub(crate) enum Message {
+    /// Things that happened one after the other.
+    Many(Vec<Self>),
     /// Something that must arrive.
     Event(Event),
     /// Something that may be dropped.
@@ -105,6 +107,7 @@ pub(crate) struct Done {
     pub(crate) outputs: Named<Artifact>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) seconds: f64,
+    /// One digest for each source, where a lineage is read.
     pub(crate) source_digests: Named<Digest>,
     pub(crate) reports: BTreeMap<String, PathBuf>,
     pub(crate) ran: bool,
@@ -147,7 +150,7 @@ impl Executor {
     /// Starts working on a stage that was looked up. The dispatcher hears of its end, even if the task dies.
     pub(crate) fn start(shared: &Arc<Shared>, work: StageWork, (prepared, looking): (Arc<Prepared>, Looking)) {
         let planned = &shared.plan.graph[work.node];
-        let (stage, operations) = (planned.name.clone(), planned.operations.clone());
+        let (stage, operations) = (planned.name.clone(), planned.operations.as_ref().clone());
         let executor = Self { shared: shared.clone(), work, prepared, looking: Some(looking), operations };
         let task = shared.runtime.spawn(executor.run());
         let shared = shared.clone();
@@ -216,11 +219,14 @@ impl Executor {
 
     /// Whether somebody recorded a result meanwhile.
     async fn look_again(&self, hit: Hit) -> Result<Option<StageEnd>, StageError> {
-        self.blocking(move |shared, work, prepared| match lookup::recorded(shared, work, &prepared.key)? {
-            Some(result) => lookup::cached(shared, work, (prepared, result), hit).map(Some),
-            None => Ok(None),
-        })
-        .await
+        let look = move |shared: &Shared, work: &StageWork, prepared: &Prepared| {
+            shared.lease.pin([Pin::Result(prepared.key)])?;
+            let found = lookup::recorded(shared, work, &prepared.key)?;
+            found.map(|result| lookup::cached(shared, work, (prepared, result), hit)).transpose()
+        };
+        let Some((event, end)) = self.blocking(look).await? else { return Ok(None) };
+        self.shared.send(event);
+        Ok(Some(end))
     }
 
     fn stopped(&self) -> bool {
@@ -261,14 +267,9 @@ impl Executor {
         let owner = self.owner(number);
         let Some(grant) = self.admit(&owner).await? else { return Ok(Step::End(StageEnd::Interrupted)) };
         let reservations = self.shared.store.reservations();
-        let owner = match reservations.claim(&prepared.key, owner, self.shared.company)? {
-            Claim::Won { owner, dead } => {
-                if let Some(dead) = &dead {
-                    self.clear_up(dead);
-                }
-                owner
-            }
-            Claim::Held(holder) => {
+        let owner = match self.claim(owner)? {
+            Ok(owner) => owner,
+            Err(holder) => {
                 // Another process has the machine's resources already.
                 drop(grant);
                 *hit = if holder.run == self.shared.run.to_string() { Hit::Recovered } else { Hit::Shared };
@@ -294,6 +295,19 @@ impl Executor {
         let end = self.attempt((owner, guarded), decision, &grant).await;
         drop(grant);
         self.settle(end, retries).await
+    }
+
+    /// Reserves the key, and clears up after whoever died over it. Otherwise says who has it.
+    fn claim(&self, owner: Owner) -> Result<Result<Owner, Owner>, StageError> {
+        match self.shared.store.reservations().claim(&self.prepared.key, owner, self.shared.company)? {
+            Claim::Won { owner, dead } => {
+                if let Some(dead) = &dead {
+                    self.clear_up(dead);
+                }
+                Ok(Ok(owner))
+            }
+            Claim::Held(holder) => Ok(Err(holder)),
+        }
     }
 
     /// Runs one attempt. The key's pre-image is written meanwhile: no process waits for it.

@@ -14,14 +14,24 @@ use crate::{
 };
 
 /// The finished stages of a run. The dispatcher writes; executors read about stages that are finished for good.
-#[derive(Default)]
 pub(crate) struct Lineage {
+    /// Whether any stage of the plan reads it.
+    pub(crate) read: bool,
     finished: Mutex<BTreeMap<NodeIndex, Arc<Done>>>,
 }
 
 impl Lineage {
-    /// Remembers a finished stage.
-    pub(crate) fn record(&self, node: NodeIndex, done: Arc<Done>) {
+    /// Nothing is finished yet.
+    pub(crate) fn begin(plan: &Plan) -> Self {
+        Self { read: plan.graph.node_weights().any(|planned| planned.stage.reads_ancestors()), finished: Mutex::default() }
+    }
+
+    /// Remembers a finished stage, if anybody reads of it.
+    pub(crate) fn record(&self, node: NodeIndex, done: &Arc<Done>) {
+        if !self.read {
+            return;
+        }
+        let done = done.clone();
         self.finished.lock().unwrap_or_else(PoisonError::into_inner).insert(node, done);
     }
 

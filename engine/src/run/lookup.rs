@@ -1,185 +1,128 @@
 //! Whether the work on a stage was done before: its sources are hashed, its key is computed, and the store is asked.
 //!
 //! A few threads look stages up, in the order in which they became ready: one for every core, which is best where all is known
-//! already, and more while those wait for a disk or the network. A stage that was done before ends here, without a task or a
-//! process; the others go on to the executor.
+//! already, and more while those wait for a disk or the network. A thread takes up a bunch of stages, so that one write keeps
+//! what they may find and one message tells of all that were done before. Those end here, without a task or a process; the
+//! others go on to the executor.
+
+mod desk;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
-    time::Duration,
+    sync::Arc,
 };
 
+pub(crate) use desk::Desk;
+use desk::Job;
+use petgraph::graph::NodeIndex;
+
 use super::{
-    admission::Looking,
     approval::{self, Parked},
     event::{Event, Hit},
     executor::{Done, Executor, Message, Shared, StageEnd},
     prepare::{self, Prepared, Recorded, StageWork},
 };
 use crate::{
-    ArtifactKind, Digest, Effect, SourceRef, StageError,
+    ArtifactKind, Digest, Effect, Named, SourceRef, StageError,
     context::Progress,
     plan::PlannedStage,
     store::{ActionResult, Materialise, Pin, SourceRequest, Supply, failpoint, remove_all},
 };
 
-/// Threads that look stages up, at most: hashing waits for disks, fetching for the network.
-const MOST: usize = 16;
-/// When no stage was taken up for so long, the threads wait for something, and one more is worth its while.
-const PATIENCE: Duration = Duration::from_millis(5);
-
-/// Stages to look up, and the threads that do.
-#[derive(Default)]
-pub(crate) struct Desk {
-    state: Mutex<State>,
-    bell: Condvar,
-    /// Rung when nobody has to watch any more.
-    closing: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    queue: VecDeque<(StageWork, Looking)>,
-    threads: Vec<JoinHandle<()>>,
-    idle: usize,
-    /// Stages taken up so far.
-    taken: u64,
-    /// Whether a thread watches that stages are taken up.
-    watched: bool,
-    /// Threads that are worth their while when none of them waits.
-    cores: usize,
-    closed: bool,
-}
-
-impl Desk {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+fn serve(shared: &Arc<Shared>) {
+    while let Some(jobs) = shared.desk.next() {
+        Bunch { shared, jobs: RefCell::new(jobs), known: RefCell::default() }.look_up();
     }
+}
 
-    /// Has a stage looked up.
-    pub(crate) fn hand_in(shared: &Arc<Shared>, work: StageWork) {
-        let looking = shared.admission.looking();
-        let mut state = shared.desk.state();
-        state.queue.push_back((work, looking));
-        if state.idle >= state.queue.len() {
-            drop(state);
-            shared.desk.bell.notify_one();
-        } else {
-            state.reinforce(shared);
+/// Stages that one thread looks up together.
+struct Bunch<'a> {
+    shared: &'a Arc<Shared>,
+    /// Those that are not begun.
+    jobs: RefCell<VecDeque<Job>>,
+    /// Those whose keys are known.
+    known: RefCell<Vec<(Job, Prepared)>>,
+}
+
+impl Bunch<'_> {
+    fn look_up(&self) {
+        while let Some(job) = self.next() {
+            let node = job.0.node;
+            let identified = catch_unwind(AssertUnwindSafe(|| identify(self.shared, &job.0, &|| self.disband())));
+            match identified {
+                Ok(Ok(prepared)) => self.known.borrow_mut().push((job, prepared)),
+                Ok(Err(error)) => self.shared.post(give_up(self.shared, job.0, (None, error))),
+                Err(_) => self.shared.post(lost(self.shared, node)),
+            }
+            self.shared.desk.looked();
         }
+        self.settle();
     }
 
-    /// Waits until the stages on the desk stay where they are. False when none is left.
-    fn is_stuck(&self, shared: &Arc<Shared>) -> bool {
-        let mut state = self.state();
-        loop {
-            let before = state.taken;
-            state = self.closing.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner).0;
-            let waiting = !state.closed && !state.queue.is_empty();
-            if waiting && state.taken != before {
+    fn next(&self) -> Option<Job> {
+        self.jobs.borrow_mut().pop_front()
+    }
+
+    /// Files have to be read or fetched for a stage: no other one waits for what that takes.
+    fn disband(&self) {
+        Desk::give_back(self.shared, self.jobs.take());
+        self.settle();
+    }
+
+    /// Asks the store for those that are known so far.
+    fn settle(&self) {
+        let known = self.known.take();
+        // Before the look: from now on the collector keeps what is found.
+        let pinned = self.shared.lease.pin(known.iter().map(|(_, prepared)| Pin::Result(prepared.key)));
+        let pinned = pinned.map_err(StageError::from);
+        let mut told = Vec::with_capacity(known.len());
+        for (job, prepared) in known {
+            let (node, key) = (job.0.node, prepared.key);
+            if let Err(error) = &pinned {
+                told.push(give_up(self.shared, job.0, (Some(key), error.clone())));
                 continue;
             }
-            state.watched = false;
-            if waiting {
-                state.reinforce(shared);
-            }
-            return waiting;
+            let looked = catch_unwind(AssertUnwindSafe(|| look(self.shared, job, prepared)));
+            told.extend(looked.unwrap_or_else(|_| Some(lost(self.shared, node))));
         }
-    }
-
-    /// Lets the threads go, and waits for them: they hold what the run holds.
-    pub(crate) fn close(&self) {
-        let threads = {
-            let mut state = self.state();
-            state.closed = true;
-            std::mem::take(&mut state.threads)
-        };
-        self.bell.notify_all();
-        self.closing.notify_all();
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("A thread that looks stages up died.");
-            }
-        }
-    }
-
-    fn next(&self) -> Option<(StageWork, Looking)> {
-        let mut state = self.state();
-        loop {
-            if let Some(job) = state.queue.pop_front() {
-                state.taken += 1;
-                return Some(job);
-            }
-            if state.closed {
-                return None;
-            }
-            state.idle += 1;
-            state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.idle -= 1;
+        if !told.is_empty() {
+            self.shared.post(Message::Many(told));
         }
     }
 }
 
-impl State {
-    /// Sees to it that stages are taken up: by another thread, or by one that watches whether the others wait.
-    fn reinforce(&mut self, shared: &Arc<Shared>) {
-        self.threads.retain(|thread| !thread.is_finished());
-        if self.cores == 0 {
-            self.cores = std::thread::available_parallelism().map_or(1, usize::from);
-        }
-        let shared = shared.clone();
-        if self.threads.len() < self.cores.min(MOST) {
-            self.threads.push(std::thread::spawn(move || serve(&shared)));
-        } else if !self.watched && self.threads.len() < MOST {
-            self.watched = true;
-            self.threads.push(std::thread::spawn(move || {
-                if shared.desk.is_stuck(&shared) {
-                    serve(&shared);
-                }
-            }));
-        }
-    }
-}
-
-fn serve(shared: &Arc<Shared>) {
-    while let Some((work, looking)) = shared.desk.next() {
-        let stage = shared.plan.graph[work.node].name.clone();
-        if catch_unwind(AssertUnwindSafe(|| look(shared, work, looking))).is_err() {
-            shared.post(Message::Lost(stage));
-        }
-    }
-}
-
-fn look(shared: &Arc<Shared>, work: StageWork, looking: Looking) {
-    let prepared = match identify(shared, &work) {
-        Ok(prepared) => Arc::new(prepared),
-        Err(error) => return give_up(shared, work, (None, error)),
-    };
-    match recorded(shared, &work, &prepared.key) {
+/// Asks the store for a stage. Gives what is to be told of it, unless the executor takes it on.
+fn look(shared: &Arc<Shared>, (work, looking): Job, prepared: Prepared) -> Option<Message> {
+    let key = prepared.key;
+    match recorded(shared, &work, &key) {
         Ok(None) => {
             // What runs may write to a source.
             shared.index.looks.end();
-            Executor::start(shared, work, (prepared, looking));
+            Executor::start(shared, work, (Arc::new(prepared), looking));
+            None
         }
         Ok(Some(result)) => {
             let hit = first_hit(&work);
-            match cached(shared, &work, (&prepared, result), hit) {
-                Ok(end) => shared.post(Message::Ended(work, end)),
-                Err(error) => give_up(shared, work, (Some(prepared.key), error)),
-            }
+            Some(match cached(shared, &work, (&prepared, result), hit) {
+                Ok((event, end)) => Message::Many(vec![Message::Event(event), Message::Ended(work, end)]),
+                Err(error) => give_up(shared, work, (Some(key), error)),
+            })
         }
-        Err(error) => give_up(shared, work, (Some(prepared.key), error)),
+        Err(error) => Some(give_up(shared, work, (Some(key), error))),
     }
 }
 
-fn give_up(shared: &Shared, work: StageWork, (key, error): (Option<Digest>, StageError)) {
+fn lost(shared: &Shared, node: NodeIndex) -> Message {
+    Message::Lost(shared.plan.graph[node].name.clone())
+}
+
+fn give_up(shared: &Shared, work: StageWork, (key, error): (Option<Digest>, StageError)) -> Message {
     let stage = shared.plan.graph[work.node].name.clone();
-    shared.send(Event::StageFailed { stage, key, attempt: work.attempts, error });
-    shared.post(Message::Ended(work, StageEnd::Failed));
+    let failed = Event::StageFailed { stage, key, attempt: work.attempts, error };
+    Message::Many(vec![Message::Event(failed), Message::Ended(work, StageEnd::Failed)])
 }
 
 /// What a recorded result means that is there at the first look.
@@ -193,11 +136,9 @@ pub(crate) fn first_hit(work: &StageWork) -> Hit {
     }
 }
 
-/// The recorded result of a stage, if it is whole and still holds.
+/// The recorded result of a stage, if it is whole and still holds. Its key is pinned before.
 pub(crate) fn recorded(shared: &Shared, work: &StageWork, key: &Digest) -> Result<Option<ActionResult>, StageError> {
     let planned = &shared.plan.graph[work.node];
-    // Before the look: from now on the collector keeps what is found.
-    shared.lease.pin([Pin::Result(*key)])?;
     let found = prepare::recorded(&shared.store, &shared.project.site, planned, key)?;
     if let Recorded::Lost(flaw) = &found {
         shared.send(Event::lost(&planned.name, *key, flaw));
@@ -218,23 +159,23 @@ pub(crate) fn parked(planned: &PlannedStage, work: &StageWork, key: Digest) -> P
     Parked { key, reviewed, terms: planned.stage.asks().unwrap_or_default() }
 }
 
-/// Ends a stage with a result that was recorded before.
+/// How a stage ends with a result that was recorded before, and what is told of it.
 pub(crate) fn cached(
     shared: &Shared,
     work: &StageWork,
     (prepared, result): (&Prepared, ActionResult),
     hit: Hit,
-) -> Result<StageEnd, StageError> {
+) -> Result<(Event, StageEnd), StageError> {
     let done = done(shared, work, (prepared, result), false)?;
-    shared.send(Event::StageCached {
+    let event = Event::StageCached {
         stage: shared.plan.graph[work.node].name.clone(),
         key: prepared.key,
         hit,
         outputs: done.outputs.clone(),
         metrics: done.metrics.clone(),
         seconds: done.seconds,
-    });
-    Ok(StageEnd::Done(Box::new(done)))
+    };
+    Ok((event, StageEnd::Done(Box::new(done))))
 }
 
 /// Lays out what people open of a result.
@@ -246,18 +187,18 @@ pub(crate) fn done(
 ) -> Result<Done, StageError> {
     let reports = lay_out_reports(shared, &shared.plan.graph[work.node].name, &result)?;
     let ActionResult { outputs, metrics, seconds, .. } = result;
-    let source_digests = prepared.source_digests.clone();
+    let source_digests = if shared.lineage.read { prepared.source_digests.clone() } else { Named::default() };
     Ok(Done { key: prepared.key, outputs, metrics, seconds, source_digests, reports, ran })
 }
 
-fn identify(shared: &Shared, work: &StageWork) -> Result<Prepared, StageError> {
+fn identify(shared: &Shared, work: &StageWork, waits: &dyn Fn()) -> Result<Prepared, StageError> {
     let planned = &shared.plan.graph[work.node];
     let progress = |uri: &str, done: u64, total: Option<u64>| {
         let progress = Progress { done, total, unit: "bytes".to_owned(), note: None };
         shared.send_progress(&planned.name, Some(uri), progress);
     };
     let request =
-        SourceRequest { project: &shared.project, registry: &shared.registry, index: &shared.index, progress: &progress };
+        SourceRequest { project: &shared.project, registry: &shared.registry, index: &shared.index, progress: &progress, waits };
     let mut sources = Vec::new();
     for source in planned.stage.sources() {
         let resolved = shared.store.sources().resolve(&source, &request)?;

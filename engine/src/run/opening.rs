@@ -114,22 +114,6 @@ fn outline(plan: &Plan) -> Vec<StageOutline> {
     plan.order.iter().map(stage).collect()
 }
 
-/// The place of every node in the plan's order.
-pub(crate) fn ranks(plan: &Plan) -> Vec<usize> {
-    let mut ranks = vec![usize::MAX; plan.graph.node_count()];
-    for (rank, node) in plan.order.iter().enumerate() {
-        if let Some(slot) = ranks.get_mut(node.index()) {
-            *slot = rank;
-        }
-    }
-    ranks
-}
-
-/// How many edges lead to every node.
-pub(crate) fn predecessors(plan: &Plan) -> Vec<usize> {
-    plan.graph.node_indices().map(|node| plan.graph.edges_directed(node, Direction::Incoming).count()).collect()
-}
-
 /// Refuses advance approvals of stages that do not exist, and of those that ask for none.
 pub(crate) fn check_approvals(plan: &Plan, approve: &[String]) -> Result<(), RunError> {
     let named = |wanted: &dyn Fn(&NodeIndex) -> bool| {

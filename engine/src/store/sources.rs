@@ -61,6 +61,8 @@ pub struct SourceRequest<'a> {
     pub index: &'a StatIndex,
     /// Called with the URI, bytes done, and bytes expected.
     pub progress: &'a dyn Fn(&str, u64, Option<u64>),
+    /// Called before files are read or fetched: looking at their metadata takes no time, and this may.
+    pub waits: &'a dyn Fn(),
 }
 
 /// Fetched sources of one store.
@@ -97,6 +99,7 @@ impl SourceStore {
             }
             SourceRef::Program(program) => crate::program::resolve(program, request),
             SourceRef::Pinned(uri) => {
+                (request.waits)();
                 // One at a time: two stages that name the same URI fetch it once.
                 let _turn = PINNING.lock().unwrap_or_else(PoisonError::into_inner);
                 self.resolve_pinned(uri, request)
@@ -346,7 +349,7 @@ fn resolve_files((base, pattern): (&Path, &str), request: &SourceRequest<'_>) ->
     }
     let at = Instant::now();
     let (names, paths): (Vec<_>, Vec<_>) = expand(pattern, base)?.into_iter().unzip();
-    let hashed = request.index.digests(&paths)?;
+    let hashed = request.index.digests(&paths, request.waits)?;
     let file =
         |((name, path), (digest, bytes)): ((Vec<u8>, PathBuf), _)| SourceFile { path, name: text_of(&name), digest, bytes };
     let files: Vec<SourceFile> = names.into_iter().zip(paths).zip(hashed).map(file).collect();

@@ -145,8 +145,8 @@ impl StatIndex {
         Err(StoreError::Unsupported { path: path.to_owned(), reason: "it is being written while it is read" })
     }
 
-    /// The digests and sizes of files, in order.
-    pub(crate) fn digests(&self, paths: &[PathBuf]) -> Result<Vec<(Digest, u64)>, StoreError> {
+    /// The digests and sizes of files, in order. Says before that it reads some.
+    pub(crate) fn digests(&self, paths: &[PathBuf], reads: &dyn Fn()) -> Result<Vec<(Digest, u64)>, StoreError> {
         // A few that are known are looked at faster than threads are started for them.
         let size = if paths.len() > MANY { paths.len().div_ceil(THREADS) } else { MANY };
         let parts: Vec<&[PathBuf]> = paths.chunks(size).collect();
@@ -154,6 +154,9 @@ impl StatIndex {
         let mut found: Vec<Option<(Digest, u64)>> =
             stamps.map(|stamp| self.trusted(&stamp).map(|digest| (digest, stamp.bytes))).collect();
         let unknown: Vec<(usize, &PathBuf)> = paths.iter().enumerate().filter(|(at, _)| found.get(*at) == Some(&None)).collect();
+        if !unknown.is_empty() {
+            reads();
+        }
         let hashed = files::parallel(&unknown, |(_, path)| self.digest(path))?;
         for ((at, _), digest) in unknown.into_iter().zip(hashed) {
             if let Some(slot) = found.get_mut(at) {
@@ -254,6 +257,25 @@ mod tests {
         index.save().unwrap();
         let again = StatIndex::open(&folder.path().join("state")).unwrap();
         assert_eq!(again.trusted(&stamp), Some(Digest::of(b"aaaa")));
+    }
+
+    #[test]
+    fn it_says_before_it_reads_and_not_before_it_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<PathBuf> = (0..3).map(|number| folder.path().join(number.to_string())).collect();
+        for file in &files {
+            fs::write(file, "x").unwrap();
+        }
+        let mut index = StatIndex::open(&folder.path().join("state")).unwrap();
+        index.now += QUIET_NS + 1_000_000_000;
+        let said = std::cell::Cell::new(0);
+        for expected in [1, 1] {
+            index.digests(&files, &|| said.set(said.get() + 1)).unwrap();
+            assert_eq!(said.get(), expected);
+        }
+        fs::write(&files[1], "yy").unwrap();
+        index.digests(&files, &|| said.set(said.get() + 1)).unwrap();
+        assert_eq!(said.get(), 2);
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl Opener<'_> {
             settings: Settings::default(),
         };
         let index = StatIndex::open(&locks)?;
-        let request = SourceRequest { project: &project, registry: self.registry, index: &index, progress: &|_, _, _| {} };
+        let request =
+            SourceRequest { project: &project, registry: self.registry, index: &index, progress: &|_, _, _| {}, waits: &|| {} };
         let resolved = store.sources().resolve(&SourceRef::Pinned(uri.to_owned()), &request)?;
         index.save()?;
         base_path(&resolved.files)

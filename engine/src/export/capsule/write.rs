@@ -189,8 +189,13 @@ impl Packer<'_> {
         if pinned == Pinned::LeftOut || !known {
             return BTreeMap::new();
         }
-        let request =
-            SourceRequest { project: self.project, registry: self.registry, index: &self.index, progress: &|_, _, _| {} };
+        let request = SourceRequest {
+            project: self.project,
+            registry: self.registry,
+            index: &self.index,
+            progress: &|_, _, _| {},
+            waits: &|| {},
+        };
         let found = self.store.sources().look(&SourceRef::Pinned(source.to_owned()), &request);
         let files = found.ok().flatten().map(|found| found.files).unwrap_or_default();
         files.into_iter().map(|file| (file.digest, file.path)).collect()

@@ -44,6 +44,8 @@ pub(crate) fn build(document: &StageDocument, site: &CommandSite<'_>) -> Result<
     Ok(CommandStage::new(config(document, site, checks.code)))
 }
 
+/// Every file below a folder.
+const BELOW: &str = "/**/*";
 const COMMAND: &str = "flow::plan::command";
 
 fn config(document: &StageDocument, site: &CommandSite<'_>, code: Vec<String>) -> CommandConfig {
@@ -71,7 +73,7 @@ fn arity(from: &[String]) -> Arity {
 /// A pattern without `./`; a folder stands for every file below it.
 fn code_pattern(site: &CommandSite<'_>, pattern: &str) -> String {
     let plain = pattern.trim_start_matches("./").trim_end_matches('/');
-    if site.sightings.is_folder(&site.folder.join(plain)) { format!("{plain}/**/*") } else { plain.to_owned() }
+    if site.sightings.is_folder(&site.folder.join(plain)) { format!("{plain}{BELOW}") } else { plain.to_owned() }
 }
 
 struct Checks<'a> {
@@ -207,7 +209,7 @@ impl Checks<'_> {
 
     /// Files of the project that the command names but does not declare would not be there, nor count for caching.
     fn scripts(&mut self, argv: &[Scalar]) {
-        let declared: Vec<glob::Pattern> = self.code.iter().filter_map(|code| glob::Pattern::new(code).ok()).collect();
+        let declared: Vec<Declared> = self.code.iter().filter_map(|code| Declared::of(code)).collect();
         let written: Vec<PathBuf> = self.document.out.values().map(|output| plain(Path::new(&output.path))).collect();
         for (index, Scalar(argument)) in argv.iter().enumerate() {
             let words = argument.split(|letter: char| letter.is_whitespace() || "'\"`;|&<>()=".contains(letter));
@@ -223,17 +225,43 @@ impl Checks<'_> {
         }
     }
 
-    fn is_undeclared(&self, name: &str, (declared, written): (&[glob::Pattern], &[PathBuf])) -> bool {
+    fn is_undeclared(&self, name: &str, (declared, written): (&[Declared], &[PathBuf])) -> bool {
         let path = Path::new(name);
         if name.contains("${") || !stays_inside(path) {
             return false;
         }
         let file = plain(path);
         // What it writes may be called like a file of the project.
-        let known =
-            written.iter().any(|output| file.starts_with(output)) || declared.iter().any(|pattern| pattern.matches_path(&file));
+        let known = written.iter().any(|output| file.starts_with(output)) || declared.iter().any(|code| code.covers(&file));
         // The disk is asked last: most words are declared, or no names.
         !known && self.site.sightings.is_file(&self.site.folder.join(path))
+    }
+}
+
+/// Which files an entry of `code:` stands for. Most are plain paths or whole folders, which are compared faster than matched.
+enum Declared {
+    File(PathBuf),
+    Below(PathBuf),
+    Matching(glob::Pattern),
+}
+
+impl Declared {
+    /// None where the pattern cannot be understood.
+    fn of(code: &str) -> Option<Self> {
+        let is_plain = |path: &str| !path.contains(['*', '?', '[', ']']);
+        match code.strip_suffix(BELOW) {
+            Some(folder) if is_plain(folder) => Some(Self::Below(PathBuf::from(folder))),
+            None if is_plain(code) => Some(Self::File(PathBuf::from(code))),
+            _ => glob::Pattern::new(code).ok().map(Self::Matching),
+        }
+    }
+
+    fn covers(&self, file: &Path) -> bool {
+        match self {
+            Self::File(path) => file == path,
+            Self::Below(folder) => file != folder && file.starts_with(folder),
+            Self::Matching(pattern) => pattern.matches_path(file),
+        }
     }
 }
 
@@ -258,4 +286,20 @@ pub(crate) fn relative_folder(from: &Path, to: &Path) -> String {
     let up = from.iter().skip(shared).map(|_| Component::ParentDir);
     let path: PathBuf = up.chain(to.iter().skip(shared).copied()).collect();
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_paths_and_folders_cover_what_their_patterns_match() {
+        for code in ["a.sh", "tools/a.sh", "tools/**/*", "tools/deep/**/*", "tools/*.py", "t?ols/**/*", "[ab].sh"] {
+            let (declared, pattern) = (Declared::of(code).unwrap(), glob::Pattern::new(code).unwrap());
+            for file in ["a.sh", "b.sh", "tools", "tools/a.sh", "tools/x.py", "tools/deep/x.py", "toolsx/a.sh", "x/tools/a.sh"] {
+                assert_eq!(declared.covers(Path::new(file)), pattern.matches_path(Path::new(file)), "{code} {file}");
+            }
+        }
+        assert!(Declared::of("a[").is_none());
+    }
 }

@@ -56,7 +56,7 @@ impl Dispatcher {
     fn outcome(&self) -> Outcome {
         let any = |wanted: &dyn Fn(&StageStatus) -> bool| self.state.stages.iter().any(|stage| wanted(&stage.status));
         let unfinished = any(&|status| !status.is_terminal() && *status != StageStatus::Parked);
-        if self.stopped() && (unfinished || !self.ready.is_empty()) {
+        if self.stopped() && (unfinished || !self.front.is_empty()) {
             Outcome::Interrupted
         } else if any(&|status| *status == StageStatus::Failed) {
             Outcome::Failed

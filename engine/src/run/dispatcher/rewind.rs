@@ -57,7 +57,7 @@ impl Dispatcher {
         let mut waited = BTreeSet::new();
         for input in lost {
             let producer = self.producer(&input.from);
-            let Some((producer, key)) = producer.and_then(|node| Some((node, self.finished.get(&node)?.key))) else {
+            let Some((producer, key)) = producer.and_then(|node| Some((node, self.finished(node)?.key))) else {
                 return self.give_up(consumer, input);
             };
             // One producer that is lost twice, or to two consumers, runs once.
@@ -82,10 +82,8 @@ impl Dispatcher {
                 reason: input.reason.clone(),
                 found_by: Some(self.name(consumer)),
             })?;
-            if let Some(slot) = self.standing.get_mut(producer.index()) {
-                *slot = Standing::Open;
-            }
-            self.queue(producer);
+            self.front.stand(producer, Standing::Open);
+            self.front.queue(producer);
         }
         Ok(())
     }
