@@ -4,7 +4,7 @@
     families.py --out DIR --family llama|mistral|qwen2|qwen3|falcon|all --seed N [--count N] [--tokenizer]
 
 Every configuration is drawn anew from the seed. DIR/FAMILY-I receives `config.json` and `model.safetensors` as `save_pretrained` writes
-them, and `expected.safetensors`:
+them, and `expected.safetensors`, computed in float64:
 - `ids.J` (int64) and `logits.J` (float32, tokens x vocabulary) for three prompts;
 - `gradient.NAME`, the gradient of the mean next-token loss of the last prompt with respect to every parameter;
 - `positions` (int64), `cos`, and `sin` (positions x head width).
@@ -12,6 +12,7 @@ With `--tokenizer` the vocabulary is that of `tiny_llama.py`, and the folder hol
 """
 
 import argparse
+import copy
 import os
 import random
 from pathlib import Path
@@ -128,15 +129,15 @@ def angles(model, config, family):
 
 
 def expectations(model, config, family, generator):
-    """Returns what transformers says."""
+    """Returns what transformers says, without what float32 would add to it: of a draw that is badly conditioned that is a fifth of the bound."""
+    exact = copy.deepcopy(model).double()
     tensors = {}
     for number, length in enumerate(PROMPTS):
         ids = torch.randint(0, config.vocab_size, (1, length), generator=generator)
-        logits = model(input_ids=ids, use_cache=False).logits
-        tensors |= {f"ids.{number}": ids[0], f"logits.{number}": logits[0].detach().clone()}
-    loss = torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:])
-    loss.backward()
-    tensors |= {f"gradient.{name}": parameter.grad.clone() for name, parameter in model.named_parameters()}
+        logits = exact(input_ids=ids, use_cache=False).logits
+        tensors |= {f"ids.{number}": ids[0], f"logits.{number}": logits[0].detach().float()}
+    torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:]).backward()
+    tensors |= {f"gradient.{name}": parameter.grad.float() for name, parameter in exact.named_parameters()}
     return tensors | angles(model, config, family)
 
 
