@@ -1,9 +1,9 @@
-//! Adapters over every family: what ours gives under peft, and twelve steps of training against TRL.
+//! Adapters of every kind over every family: what ours gives under peft, and twelve steps of training against TRL.
 
 use std::path::{Path, PathBuf};
 
 use flow_model::{
-    Adapter, Checkpoint, Family, LoraConfig, Network, Padding, device, generator,
+    Adapter, AdapterKind, Checkpoint, Family, LoraConfig, Network, Padding, Pattern, Scaling, device, generator,
     rng::Rng,
     train::{Replay, Replayed, replay},
 };
@@ -23,6 +23,8 @@ const LOGITS: f64 = 5e-6;
 const STEPS: f64 = 1e-5;
 /// Largest relative difference of the product of all pairs.
 const PRODUCTS: f64 = 1e-3;
+/// Largest difference of the trained length of a row; lengths are near one.
+const LENGTHS: f64 = 1e-4;
 /// What an adapter must move for the comparison to mean something.
 const MOVED: f64 = 0.05;
 const COUNT: usize = 12;
@@ -64,15 +66,55 @@ fn one_of_each(hearing: &Hearing, falcons: usize) -> Vec<PathBuf> {
     Family::ALL.into_iter().flat_map(|family| models(hearing, family, count(family))).collect()
 }
 
-/// Trains from a fresh adapter over every projection.
-fn train(model: &Path, start: &Path, rows: &Rows, steps: usize) -> Replayed {
-    let network = Network::load(model, &device::open("cpu").expect("a processor")).expect("loads");
-    let targets = network.config().family.projections().iter().copied().collect();
-    let config = LoraConfig { rank: 4, alpha: 8.0, dropout: 0.0, targets };
-    Adapter::init(config, network.config(), 7, &network.device()).save(start, "base").expect("saves");
-    let rows = rows.get();
-    let request = Replay { base: model, adapter: start, rows: &rows, batch: BATCH, steps, options: options(1e-2, steps) };
-    replay(&request).expect("trains")
+/// A plain adapter over every projection, once it is laid over a network.
+fn plain() -> LoraConfig {
+    LoraConfig { rank: 4, alpha: 8.0, ..LoraConfig::default() }
+}
+
+/// One of each kind: rows with lengths of their own, the other scale, blocks and ranks by pattern, and everything at once.
+fn variants() -> Vec<(&'static str, LoraConfig)> {
+    let end = |text: &str| Pattern::end(text).expect("a pattern");
+    let pattern = LoraConfig {
+        only: Some(Pattern::whole(r".*\.0\..*(query|q|k|v|up|down|dense|4h).*").expect("a pattern")),
+        ranks: vec![(end(r".*(down_proj|4h_to_h)"), 2)],
+        alphas: vec![(end(r"\d.mlp.*"), 3.0)],
+        ..plain()
+    };
+    let dora = LoraConfig { kind: AdapterKind::Dora, ..plain() };
+    let all = LoraConfig { kind: AdapterKind::Dora, scaling: Scaling::RootOfRank, ..pattern.clone() };
+    let root = LoraConfig { scaling: Scaling::RootOfRank, ..plain() };
+    vec![("dora", dora), ("rslora", root), ("patterns", pattern), ("all", all)]
+}
+
+/// A model and the adapter that it is trained with.
+struct Case<'a> {
+    what: String,
+    model: &'a Path,
+    shape: LoraConfig,
+}
+
+impl<'a> Case<'a> {
+    fn new(model: &'a Path, kind: &str, shape: LoraConfig) -> Self {
+        let name = model.file_name().expect("a name").to_string_lossy();
+        Self { what: format!("{name}-{kind}"), model, shape }
+    }
+
+    fn network(&self) -> Network {
+        Network::load(self.model, &device::open("cpu").expect("a processor")).expect("loads")
+    }
+
+    /// Trains from a fresh adapter, which is left in `start`.
+    fn train(&self, start: &Path, rows: &Rows, steps: usize) -> Replayed {
+        let network = self.network();
+        let targets = network.config().family.projections().iter().copied().collect();
+        let config = LoraConfig { targets, ..self.shape.clone() };
+        config.check(network.config()).expect("patterns fit");
+        Adapter::fresh(config, &network, 7).save(start, "base").expect("saves");
+        let rows = rows.get();
+        let request =
+            Replay { base: self.model, adapter: start, rows: &rows, batch: BATCH, steps, options: options(1e-2, steps) };
+        replay(&request).expect("trains")
+    }
 }
 
 #[test]
@@ -80,17 +122,34 @@ fn adapters_of_every_family_agree_with_peft() {
     let Some(hearing) = Hearing::open() else { return };
     // Every architecture of Falcon, with biases and without.
     for model in one_of_each(&hearing, 6) {
-        faces_peft(&hearing, &model);
+        faces_peft(&hearing, &Case::new(&model, "lora", plain()));
     }
 }
 
-fn faces_peft(hearing: &Hearing, model: &Path) {
-    let what = model.file_name().expect("a name").to_string_lossy().into_owned();
+#[test]
+fn every_kind_of_adapter_agrees_with_peft_and_trl() {
+    let Some(hearing) = Hearing::open() else { return };
+    // A gated feed-forward part, biases of keys, and a fused projection.
+    for family in [Family::Llama, Family::Qwen2, Family::Falcon] {
+        for model in models(&hearing, family, 1) {
+            // What one family shows of each kind, the others show of all at once.
+            let few = if family == Family::Llama { 0 } else { variants().len() - 1 };
+            for (kind, shape) in variants().split_off(few) {
+                let case = Case::new(&model, kind, shape);
+                faces_peft(&hearing, &case);
+                faces_trl(&hearing, &case);
+            }
+        }
+    }
+}
+
+fn faces_peft(hearing: &Hearing, case: &Case<'_>) {
+    let (what, model) = (&case.what, case.model);
     let checkpoint = Checkpoint::open(model).expect("opens");
-    let network = Network::from_checkpoint(&checkpoint, &device::open("cpu").expect("a processor")).expect("loads");
+    let network = case.network();
     let rows = Rows::random(BATCH * 4, network.config().vocab_size);
     let (trained, out) = (hearing.path(&format!("{what}-trained")), hearing.path(&format!("{what}.safetensors")));
-    train(model, &hearing.path(&format!("{what}-start")), &rows, 20).adapter.save(&trained, "base").expect("saves");
+    case.train(&hearing.path(&format!("{what}-start")), &rows, 20).adapter.save(&trained, "base").expect("saves");
     let prompts: Vec<&[u32]> = rows.0.iter().take(3).map(|(ids, _)| ids.as_slice()).collect();
     let asked = hearing.submit(&format!("{what}.json"), &prompts);
     let model_text = text_of(model);
@@ -119,16 +178,15 @@ fn twelve_steps_of_every_family_agree_with_trl() {
     let Some(hearing) = Hearing::open() else { return };
     // Falcon 7B and 40B.
     for model in one_of_each(&hearing, 2) {
-        faces_trl(&hearing, &model);
+        faces_trl(&hearing, &Case::new(&model, "lora", plain()));
     }
 }
 
-fn faces_trl(hearing: &Hearing, model: &Path) {
-    let what = model.file_name().expect("a name").to_string_lossy().into_owned();
-    let network = Network::load(model, &device::open("cpu").expect("a processor")).expect("loads");
+fn faces_trl(hearing: &Hearing, case: &Case<'_>) {
+    let (what, model, network) = (&case.what, case.model, case.network());
     let rows = Rows::random(COUNT * BATCH, network.config().vocab_size);
     let (start, theirs) = (hearing.path(&format!("{what}-trl-start")), hearing.path(&format!("{what}-trl")));
-    let ours = train(model, &start, &rows, COUNT);
+    let ours = case.train(&start, &rows, COUNT);
     let given: Vec<_> = rows.0.iter().map(|(ids, labels)| json!({"input_ids": ids, "labels": labels})).collect();
     let settings =
         json!({"steps": COUNT, "batch": BATCH, "accumulation": 1, "lr": 1e-2, "warmup_steps": 2, "schedule": "cosine"});
@@ -147,4 +205,16 @@ fn faces_trl(hearing: &Hearing, model: &Path) {
     let difference = product_difference(&ours.adapter, &theirs);
     eprintln!("{what}: product of all pairs {difference:.1e} apart");
     assert!(difference <= PRODUCTS, "{what}: {difference:e}");
+    lengths(what, &ours.adapter, &theirs);
+}
+
+/// Holds the trained lengths of rows against theirs.
+fn lengths(what: &str, ours: &Adapter, theirs: &Adapter) {
+    let magnitudes = |adapter: &Adapter| -> Vec<f64> {
+        let vectors = adapter.parameters().filter(|(path, _)| path.ends_with("lora_magnitude_vector"));
+        vectors.flat_map(|(_, vector)| vector.to_data().iter::<f32>().map(f64::from).collect::<Vec<_>>()).collect()
+    };
+    let (ours, theirs) = (magnitudes(ours), magnitudes(theirs));
+    let distance = apart(&ours, &theirs);
+    assert!(distance <= LENGTHS, "{what}: trained lengths are {distance:e} apart");
 }

@@ -55,7 +55,7 @@ pub(crate) fn ticket_rows() -> Vec<Row> {
 
 /// An adapter over every projection, as training starts with.
 pub(crate) fn fresh_adapter(network: &Network) -> Adapter {
-    let config = LoraConfig { rank: 8, alpha: 16.0, dropout: 0.0, targets: Target::LLAMA.into() };
+    let config = LoraConfig { rank: 8, alpha: 16.0, targets: Target::LLAMA.into(), ..LoraConfig::default() };
     Adapter::init(config, network.config(), 7, &network.device())
 }
 

@@ -25,8 +25,7 @@ fn main() -> Result<(), StageError> {
     let opened = open(&model)?;
     let network = Network::from_checkpoint(&opened.checkpoint, &device::open("cpu")?)?;
     let method = flow_model::train::MethodConfig::default();
-    let adapter =
-        Adapter::init(method.lora(network.config().family).map_err(StageError::input)?, network.config(), 1, &network.device());
+    let adapter = Adapter::fresh(method.lora(network.config()).map_err(StageError::input)?, &network, 1);
     let mut rng = Rng::new(1);
     let ids: Vec<u32> = (0..rows * tokens).map(|_| u32::try_from(rng.next_u64() % 40_000).unwrap_or(0)).collect();
     let labels: Vec<i32> = ids.iter().map(|id| i32::try_from(*id).unwrap_or(0)).collect();

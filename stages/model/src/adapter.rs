@@ -3,33 +3,36 @@
 //! Matrices are named and shaped as PEFT has them (`lora_A` `[rank, in]`, `lora_B` `[out, rank]`), so that a folder moves
 //! between `peft` and this crate as it is.
 
+mod compose;
 mod config;
+mod pair;
+mod pattern;
 mod peft;
 mod stored;
+mod target;
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-pub use config::{LoraConfig, Target};
-pub(crate) use stored::StoredAdapter;
+pub use config::{AdapterKind, LoraConfig, Scaling, Site};
+pub use pair::Lora;
+use pair::mask;
+pub(crate) use pair::{Frozen, row_norms};
+pub use pattern::Pattern;
+pub(crate) use stored::{StoredAdapter, StoredPair};
+pub use target::Target;
 
-use crate::{Dropout, ModelConfig, network::linear, rng::Rng};
+use crate::{Dropout, ModelConfig, Network, rng::Rng};
 
-/// One pair.
-#[derive(Clone, Debug)]
-pub struct Lora {
-    /// `lora_A`, `[rank, in]`.
-    pub a: Tensor<2>,
-    /// `lora_B`, `[out, rank]`.
-    pub b: Tensor<2>,
-}
+const A: &str = "lora_A";
+const B: &str = "lora_B";
+const MAGNITUDE: &str = "lora_magnitude_vector";
 
 /// The pairs of one block.
 #[derive(Clone, Debug)]
 pub struct LayerAdapter {
     index: usize,
-    scale: f64,
     pairs: BTreeMap<Target, Lora>,
 }
 
@@ -50,51 +53,62 @@ impl LayerAdapter {
     pub fn parameters(&self) -> impl Iterator<Item = (String, &Tensor<2>)> {
         self.pairs.iter().flat_map(|(target, pair)| {
             let path = target.path(self.index);
-            [(format!("{path}.lora_A"), &pair.a), (format!("{path}.lora_B"), &pair.b)]
+            let magnitude = pair.magnitude.as_ref().map(|magnitude| (MAGNITUDE, magnitude));
+            let parts = [(A, &pair.a), (B, &pair.b)].into_iter().chain(magnitude);
+            parts.map(|(part, matrix)| (format!("{path}.{part}"), matrix)).collect::<Vec<_>>()
         })
     }
 
-    /// Adds a projection's pair to the frozen product.
-    pub(crate) fn add(&self, target: Target, plain: Tensor<2>, input: &Tensor<2>, dropout: Option<Dropout>) -> Tensor<2> {
-        let Some(pair) = self.pairs.get(&target) else { return plain };
-        let input = match dropout {
-            Some(dropout) => input.clone() * mask(dropout, &target.path(self.index), input),
-            None => input.clone(),
-        };
-        let narrow = linear(input, &pair.a.clone().transpose()).mul_scalar(self.scale);
-        plain + linear(narrow, &pair.b.clone().transpose())
+    /// Runs a projection with its pair, if it has one. The graph keeps no copy of the input for the frozen part.
+    pub(crate) fn forward(
+        &self,
+        target: Target,
+        base: &Frozen<'_>,
+        (input, dropout): (&Tensor<2>, Option<Dropout>),
+    ) -> Tensor<2> {
+        let Some(pair) = self.pairs.get(&target) else { return base.forward(input) };
+        let dropped = dropout.map(|dropout| input.clone() * mask(dropout, &target.path(self.index), input));
+        match &pair.magnitude {
+            Some(magnitude) => pair.lengthen(magnitude, base, (input, dropped.as_ref())),
+            None => pair.add(base.forward(input), dropped.as_ref().unwrap_or(input)),
+        }
     }
 }
 
-/// Returns `0` or `1 / (1 - rate)` per element, from the seed and the projection's name alone.
-fn mask(dropout: Dropout, name: &str, like: &Tensor<2>) -> Tensor<2> {
-    let mut rng = Rng::named(dropout.seed, name);
-    let kept = 1.0 / (1.0 - dropout.rate);
-    let [rows, columns] = like.dims();
-    let values: Vec<f32> = (0..rows * columns).map(|_| if rng.unit() < dropout.rate { 0.0 } else { kept }).collect();
-    Tensor::from_data(TensorData::new(values, [rows, columns]), &like.device().inner())
-}
-
 impl Adapter {
-    /// Makes a fresh adapter as PEFT does: `A` uniform in `±1/sqrt(in)`, `B` zero. The same seed gives the same bytes anywhere.
+    /// Makes a fresh adapter as PEFT does: `A` uniform in `±1/sqrt(in)`, `B` zero, and the lengths of `DoRA` those of the network's
+    /// rows. The same seed gives the same bytes anywhere.
+    pub fn fresh(config: LoraConfig, network: &Network, seed: u64) -> Self {
+        let kind = config.kind;
+        let mut adapter = Self::init(config, network.config(), seed, &network.device());
+        if kind == AdapterKind::Dora {
+            for (layer, own) in adapter.layers.iter_mut().zip(network.layers()) {
+                for (target, pair) in &mut layer.pairs {
+                    pair.magnitude = own.row_norms(*target);
+                }
+            }
+        }
+        adapter
+    }
+
+    /// [`Adapter::fresh`] for a shape without lengths, for which no network need be at hand.
     #[expect(clippy::cast_precision_loss, reason = "widths are far below 2^24")]
     pub fn init(config: LoraConfig, model: &ModelConfig, seed: u64, device: &Device) -> Self {
         let pair = |layer: usize, target: Target| {
+            let Site { rank, scale } = config.site(target, layer)?;
             let (inputs, outputs) = target.widths(model);
             let mut rng = Rng::named(seed, &target.path(layer));
             let bound = 1.0 / (inputs as f32).sqrt();
-            let a: Vec<f32> = (0..config.rank * inputs).map(|_| rng.symmetric(bound)).collect();
-            Lora {
-                a: Tensor::from_data(TensorData::new(a, [config.rank, inputs]), device),
-                b: Tensor::zeros([outputs, config.rank], device),
-            }
+            let a: Vec<f32> = (0..rank * inputs).map(|_| rng.symmetric(bound)).collect();
+            Some(Lora {
+                a: Tensor::from_data(TensorData::new(a, [rank, inputs]), device),
+                b: Tensor::zeros([outputs, rank], device),
+                magnitude: None,
+                scale,
+            })
         };
-        let layers = (0..model.layers).map(|layer| LayerAdapter {
-            index: layer,
-            scale: config.scale(),
-            pairs: config.targets.iter().map(|target| (*target, pair(layer, *target))).collect(),
-        });
-        let layers = layers.collect();
+        let pairs = |layer| config.targets.iter().filter_map(|target| Some((*target, pair(layer, *target)?))).collect();
+        let layers = (0..model.layers).map(|layer| LayerAdapter { index: layer, pairs: pairs(layer) }).collect();
         Self { config, layers }
     }
 
@@ -127,11 +141,12 @@ impl Adapter {
         let layers = self.layers.iter().map(|layer| {
             let pairs = layer.pairs.iter().map(|(target, pair)| {
                 let path = target.path(layer.index);
-                let a = change(&format!("{path}.lora_A"), pair.a.clone());
-                let b = change(&format!("{path}.lora_B"), pair.b.clone());
-                (*target, Lora { a, b })
+                let mut part = |part: &str, value: &Tensor<2>| change(&format!("{path}.{part}"), value.clone());
+                let (a, b) = (part(A, &pair.a), part(B, &pair.b));
+                let magnitude = pair.magnitude.as_ref().map(|magnitude| part(MAGNITUDE, magnitude));
+                (*target, Lora { a, b, magnitude, scale: pair.scale })
             });
-            LayerAdapter { index: layer.index, scale: layer.scale, pairs: pairs.collect() }
+            LayerAdapter { index: layer.index, pairs: pairs.collect() }
         });
         Self { layers: layers.collect(), config: self.config.clone() }
     }

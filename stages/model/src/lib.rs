@@ -28,7 +28,7 @@ pub mod tokenize;
 pub mod train;
 pub mod weights;
 
-pub use adapter::{Adapter, LayerAdapter, Lora, LoraConfig, Target};
+pub use adapter::{Adapter, AdapterKind, LayerAdapter, Lora, LoraConfig, Pattern, Scaling, Site, Target};
 pub use error::ModelError;
 pub use loader::{Loader, Opened, open};
 pub use network::{Context, Dropout, Network, Padding};

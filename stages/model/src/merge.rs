@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::{
@@ -43,25 +42,11 @@ pub fn merge(base: &Checkpoint, adapter: &Path, out: &Path, precision: Precision
 
 /// Returns a tensor of the base with the product of its pair added, if it has one.
 fn merged(base: &Checkpoint, adapter: &StoredAdapter, tensor: &Spec) -> Result<Vec<f32>, ModelError> {
-    let mut values = base.numbers(&tensor.name)?;
-    if let Some((a, b)) = adapter.pair(&tensor.name) {
-        let (a_values, b_values, rank) = (a.to_f32(), b.to_f32(), a.rows());
-        let scale = adapter.config.scale();
-        values.par_chunks_mut(a.columns()).zip(b_values.par_chunks(rank)).for_each(|(row, factors)| {
-            for (factor, narrow) in factors.iter().zip(a_values.chunks_exact(row.len())) {
-                let factor = scaled(scale, *factor);
-                for (value, narrow) in row.iter_mut().zip(narrow) {
-                    *value += factor * narrow;
-                }
-            }
-        });
-    }
-    Ok(values)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "weights are in single precision")]
-fn scaled(scale: f64, factor: f32) -> f32 {
-    (scale * f64::from(factor)) as f32
+    let values = base.numbers(&tensor.name)?;
+    Ok(match adapter.pair(&tensor.name) {
+        Some(pair) => pair.laid_over(values),
+        None => values,
+    })
 }
 
 /// Writes the base's own configuration under the new number format; a GGUF file has none, so it is described.

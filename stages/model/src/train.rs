@@ -11,6 +11,7 @@ mod replay;
 mod report;
 mod state;
 mod step;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -29,12 +30,17 @@ use self::feed::Feed;
 pub use self::{
     config::{
         BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Merged, Method, MethodConfig, OutputConfig,
+<<<<<<< HEAD
         Packing, Resume, SftConfig, Targets,
+=======
+        Resume, SftConfig,
+>>>>>>> 5d9b111 (model: DoRA, rank-stabilised scales, and patterns over paths)
     },
     optim::{OptimConfig, OptimizerName},
     order::Order,
     replay::{Replay, Replayed, replay},
     step::{Pass, Recompute, backward, losses},
+    targets::Targets,
     trainer::{TrainError, Trainer, TrainerOptions, mean_loss},
 };
 pub use crate::ranges::Positive;
@@ -85,9 +91,8 @@ impl Stage for Sft {
 
     fn run(config: &SftConfig, cx: &mut StageContext<'_>) -> Result<(), StageError> {
         let opened = crate::open(&base::locate(cx, &config.base)?)?;
-        let lora = config.method.lora(opened.checkpoint.config().family).map_err(|reason| {
-            StageError::input(format!("method.targets does not fit {}: {reason}", config.base))
-                .help("write `targets: all_linear`")
+        let lora = config.method.lora(opened.checkpoint.config()).map_err(|reason| {
+            StageError::input(format!("method does not fit {}: {reason}", config.base)).help("write `targets: all_linear`")
         })?;
         let train = open_tokens(cx.input("train")?, &opened)?;
         let validation = cx.input_optional("validation").map(|path| open_tokens(path, &opened)).transpose()?;
@@ -97,8 +102,13 @@ impl Stage for Sft {
         let mut feed = Feed::new(&train, &config.batch, cx.seed().0)?;
         let network = Network::from_checkpoint(&opened.checkpoint, &device::open(&config.device)?)?;
 
+<<<<<<< HEAD
         let run = Run::new(config, cx, &feed);
         let fresh = Adapter::init(lora, network.config(), cx.seed().0, &network.device());
+=======
+        let run = Run::new(config, cx, train.len());
+        let fresh = Adapter::fresh(lora, &network, cx.seed().0);
+>>>>>>> 5d9b111 (model: DoRA, rank-stabilised scales, and patterns over paths)
         let mut trainer = Trainer::new(&network, &fresh, run.options(config));
         run.train(&mut trainer, &mut feed, cx)?;
 

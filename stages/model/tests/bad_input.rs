@@ -170,7 +170,7 @@ fn a_configuration_that_is_torn_or_of_another_model_is_named() {
 #[test]
 fn an_adapter_that_is_torn_or_no_number_or_for_another_base_is_named() {
     let (folder, base) = (tempfile::tempdir().expect("works"), ModelConfig::tiny(Family::Llama));
-    let config = LoraConfig { rank: 4, alpha: 8.0, dropout: 0.0, targets: Target::LLAMA.into() };
+    let config = LoraConfig { rank: 4, alpha: 8.0, targets: Target::LLAMA.into(), ..LoraConfig::default() };
     Adapter::init(config, &base, 5, &Device::flex()).save(folder.path(), "hf:some/base").expect("works");
     let load = |model: &ModelConfig| Adapter::load(folder.path(), model, &Device::flex()).expect_err("broken");
     let path = folder.path().join("adapter_model.safetensors");

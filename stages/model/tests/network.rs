@@ -45,7 +45,8 @@ fn furthest(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn lora(model: &ModelConfig) -> LoraConfig {
-    LoraConfig { rank: 4, alpha: 8.0, dropout: 0.0, targets: model.family.projections().iter().copied().collect() }
+    let targets = model.family.projections().iter().copied().collect();
+    LoraConfig { rank: 4, alpha: 8.0, targets, ..LoraConfig::default() }
 }
 
 /// An adapter that does something: both matrices are random.

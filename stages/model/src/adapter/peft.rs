@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::{Value, json};
 
 use super::{
-    Adapter, LayerAdapter, Lora,
+    Adapter, AdapterKind, LayerAdapter, Lora, MAGNITUDE, Pattern, Scaling, StoredPair,
     stored::{CONFIG, PREFIX, StoredAdapter, WEIGHTS},
 };
 use crate::{
@@ -23,6 +23,10 @@ impl Adapter {
             .map(|(path, matrix)| {
                 let read = matrix.clone().inner().try_into_vec_as::<f32>();
                 let values = read.map_err(|error| ModelError::format(folder, format!("{path}: {error:?}")))?;
+                // A vector is a parameter of the module itself and has no name below it.
+                if path.ends_with(MAGNITUDE) {
+                    return Ok((format!("{PREFIX}{path}"), vec![values.len()], values));
+                }
                 Ok((format!("{PREFIX}{path}.weight"), matrix.dims().to_vec(), values))
             })
             .collect();
@@ -32,12 +36,17 @@ impl Adapter {
     }
 
     fn to_peft(&self, base: &str) -> Value {
-        let targets: Vec<&str> = self.config.targets.iter().map(|target| target.name()).collect();
+        let config = &self.config;
+        let targets = match &config.only {
+            Some(pattern) => json!(pattern.text()),
+            None => config.targets.iter().map(|target| target.name()).collect(),
+        };
         json!({
             "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": true,
-            "r": self.config.rank, "lora_alpha": self.config.alpha, "lora_dropout": self.config.dropout,
+            "r": config.rank, "lora_alpha": config.alpha, "lora_dropout": config.dropout,
             "target_modules": targets, "bias": "none", "fan_in_fan_out": false, "init_lora_weights": true,
-            "use_rslora": false, "use_dora": false, "modules_to_save": null, "rank_pattern": {}, "alpha_pattern": {},
+            "use_rslora": config.scaling == Scaling::RootOfRank, "use_dora": config.kind == AdapterKind::Dora,
+            "modules_to_save": null, "rank_pattern": by_text(&config.ranks), "alpha_pattern": by_text(&config.alphas),
         })
     }
 
@@ -46,13 +55,26 @@ impl Adapter {
         let stored = StoredAdapter::open(folder, model)?;
         let matrix =
             |stored: &Stored| Tensor::from_data(TensorData::new(stored.to_f32(), [stored.rows(), stored.columns()]), device);
+        let pair = |stored: &StoredPair| Lora {
+            a: matrix(&stored.a),
+            b: matrix(&stored.b),
+            magnitude: stored.magnitude.as_ref().map(|lengths| row(lengths, device)),
+            scale: stored.scale,
+        };
         let layers = stored.layers.iter().enumerate().map(|(index, pairs)| LayerAdapter {
             index,
-            scale: stored.config.scale(),
-            pairs: pairs.iter().map(|(target, (a, b))| (*target, Lora { a: matrix(a), b: matrix(b) })).collect(),
+            pairs: pairs.iter().map(|(target, stored)| (*target, pair(stored))).collect(),
         });
         Ok(Self { layers: layers.collect(), config: stored.config })
     }
+}
+
+fn row(values: &[f32], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [1, values.len()]), device)
+}
+
+fn by_text<T: Copy + Into<Value>>(patterns: &[(Pattern, T)]) -> Value {
+    patterns.iter().map(|(pattern, value)| (pattern.text().to_owned(), (*value).into())).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[cfg(test)]
@@ -62,7 +84,8 @@ mod tests {
     use crate::weights::{Family, config::tests::tiny};
 
     fn config() -> LoraConfig {
-        LoraConfig { rank: 4, alpha: 8.0, dropout: 0.1, targets: [Target::QProj, Target::DownProj].into() }
+        let targets = [Target::QProj, Target::DownProj].into();
+        LoraConfig { rank: 4, alpha: 8.0, dropout: 0.1, targets, ..LoraConfig::default() }
     }
 
     fn values(adapter: &Adapter) -> Vec<(String, Vec<f32>)> {
@@ -122,10 +145,10 @@ mod tests {
         let path = folder.path().join(CONFIG);
         let adapter = Adapter::init(config(), &tiny(), 5, &Device::flex());
         let mut value = adapter.to_peft("base");
-        value["use_dora"] = json!(true);
+        value["bias"] = json!("lora_only");
         std::fs::write(&path, value.to_string()).expect("written");
-        assert!(read_config(&path, Family::Llama).expect_err("DoRA").to_string().contains("DoRA"));
-        value["use_dora"] = json!(false);
+        assert!(read_config(&path, Family::Llama).expect_err("biases").to_string().contains("trained biases"));
+        value["bias"] = json!("none");
         value["target_modules"] = json!(["embed_tokens"]);
         std::fs::write(&path, value.to_string()).expect("written");
         assert!(read_config(&path, Family::Llama).expect_err("a table").to_string().contains("embed_tokens"));

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{LoraConfig, Target};
+use super::{A, AdapterKind, B, LoraConfig, MAGNITUDE, Pattern, Scaling, Target};
 use crate::{
     ModelConfig, ModelError,
     weights::{Family, Stored, finite, names, read_file},
@@ -36,27 +36,43 @@ struct PeftConfig {
     fan_in_fan_out: bool,
     bias: Option<String>,
     #[serde(default)]
-    rank_pattern: BTreeMap<String, Value>,
+    rank_pattern: BTreeMap<String, usize>,
     #[serde(default)]
-    alpha_pattern: BTreeMap<String, Value>,
+    alpha_pattern: BTreeMap<String, f64>,
+}
+
+/// A pair on disk.
+#[derive(Clone)]
+pub(crate) struct StoredPair {
+    /// `lora_A`, `[rank, in]`.
+    pub(crate) a: Stored,
+    /// `lora_B`, `[out, rank]`.
+    pub(crate) b: Stored,
+    /// The length of every row, of `DoRA` alone.
+    pub(crate) magnitude: Option<Vec<f32>>,
+    /// The factor on the product.
+    pub(crate) scale: f64,
 }
 
 /// An adapter on disk, checked but not decoded.
 pub(crate) struct StoredAdapter {
     pub(crate) config: LoraConfig,
-    /// `lora_A` and `lora_B` by block and projection.
-    pub(crate) layers: Vec<BTreeMap<Target, (Stored, Stored)>>,
+    /// Pairs by block and projection.
+    pub(crate) layers: Vec<BTreeMap<Target, StoredPair>>,
 }
 
 impl StoredAdapter {
     /// Number of parameters.
     pub(crate) fn parameters(&self) -> u64 {
-        let pairs = self.layers.iter().flat_map(BTreeMap::values);
-        pairs.map(|(a, b)| (a.rows() * a.columns() + b.rows() * b.columns()) as u64).sum()
+        let size = |pair: &StoredPair| {
+            let lengths = pair.magnitude.as_ref().map_or(0, Vec::len);
+            (pair.a.rows() * pair.a.columns() + pair.b.rows() * pair.b.columns() + lengths) as u64
+        };
+        self.layers.iter().flat_map(BTreeMap::values).map(size).sum()
     }
 
     /// The pair of a weight, by the weight's name.
-    pub(crate) fn pair(&self, weight: &str) -> Option<&(Stored, Stored)> {
+    pub(crate) fn pair(&self, weight: &str) -> Option<&StoredPair> {
         let layers = self.layers.iter().enumerate();
         let mut named =
             layers.flat_map(|(index, pairs)| pairs.iter().map(move |(target, pair)| (names::weight(*target, index), pair)));
@@ -70,34 +86,63 @@ impl StoredAdapter {
         }
         let (config, base) = read_config(&folder.join(CONFIG), model.family)?;
         let path = folder.join(WEIGHTS);
-        let mut tensors = read_file(&path)?;
-        let family = model.family.model_type();
-        let foreign = |reason: String| ModelError::ForeignAdapter { path: path.clone(), family, base: base.clone(), reason };
-        let mut take = |name: String, expected: [usize; 2]| {
-            let stored = tensors.remove(&name).ok_or_else(|| foreign(format!("tensor {name} is missing")))?;
-            let found = stored.shape();
-            if found == expected {
-                finite(stored.to_f32(), &name, &path)?;
-                return Ok(stored);
-            }
-            Err(foreign(format!("tensor {name} has the shape {found:?}, not {expected:?}")))
+        let foreign = {
+            let (path, family) = (path.clone(), model.family.model_type());
+            move |reason: String| ModelError::ForeignAdapter { path: path.clone(), family, base: base.clone(), reason }
         };
+        config.check(model).map_err(&foreign)?;
+        let mut tensors = Tensors { stored: read_file(&path)?, path: &path, foreign: &foreign };
         let mut layers = Vec::with_capacity(model.layers);
         for layer in 0..model.layers {
             let mut pairs = BTreeMap::new();
             for target in &config.targets {
-                let (inputs, outputs) = target.widths(model);
-                let name = format!("{PREFIX}{}", target.path(layer));
-                let a = take(format!("{name}.lora_A.weight"), [config.rank, inputs])?;
-                let b = take(format!("{name}.lora_B.weight"), [outputs, config.rank])?;
-                pairs.insert(*target, (a, b));
+                if let Some(pair) = tensors.pair(&config, (*target, layer), model)? {
+                    pairs.insert(*target, pair);
+                }
             }
             layers.push(pairs);
         }
-        match tensors.keys().next() {
+        match tensors.stored.keys().next() {
             Some(name) => Err(foreign(format!("tensor {name} has no place"))),
             None => Ok(Self { config, layers }),
         }
+    }
+}
+
+/// The tensors of an adapter that no pair has taken yet.
+struct Tensors<'a, F> {
+    stored: BTreeMap<String, Stored>,
+    path: &'a Path,
+    foreign: &'a F,
+}
+
+impl<F: Fn(String) -> ModelError> Tensors<'_, F> {
+    fn pair(
+        &mut self,
+        config: &LoraConfig,
+        (target, layer): (Target, usize),
+        model: &ModelConfig,
+    ) -> Result<Option<StoredPair>, ModelError> {
+        let Some(site) = config.site(target, layer) else { return Ok(None) };
+        let (inputs, outputs) = target.widths(model);
+        let name = format!("{PREFIX}{}", target.path(layer));
+        let a = self.take(format!("{name}.{A}.weight"), [site.rank, inputs])?;
+        let b = self.take(format!("{name}.{B}.weight"), [outputs, site.rank])?;
+        let magnitude = match config.kind {
+            AdapterKind::Lora => None,
+            AdapterKind::Dora => Some(self.take(format!("{name}.{MAGNITUDE}"), [1, outputs])?.to_f32()),
+        };
+        Ok(Some(StoredPair { a, b, magnitude, scale: site.scale }))
+    }
+
+    fn take(&mut self, name: String, expected: [usize; 2]) -> Result<Stored, ModelError> {
+        let stored = self.stored.remove(&name).ok_or_else(|| (self.foreign)(format!("tensor {name} is missing")))?;
+        let found = stored.shape();
+        if found == expected {
+            finite(stored.to_f32(), &name, self.path)?;
+            return Ok(stored);
+        }
+        Err((self.foreign)(format!("tensor {name} has the shape {found:?}, not {expected:?}")))
     }
 }
 
@@ -109,42 +154,60 @@ pub(super) fn read_config(path: &Path, family: Family) -> Result<(LoraConfig, St
     let foreign =
         |reason| ModelError::ForeignAdapter { path: path.to_owned(), family: family.model_type(), base: base.clone(), reason };
     let config = peft.convert().map_err(|reason| ModelError::format(path, reason))?;
-    let targets = targets(&peft.target_modules, family).map_err(foreign)?;
-    Ok((LoraConfig { targets, ..config }, base))
+    let (targets, only) = targets(&peft.target_modules, family).map_err(foreign)?;
+    Ok((LoraConfig { targets, only, ..config }, base))
 }
 
 impl PeftConfig {
     /// Everything but the targets.
     fn convert(&self) -> Result<LoraConfig, String> {
-        let plain = self.rank_pattern.is_empty() && self.alpha_pattern.is_empty();
         let variants = [
             (self.peft_type != "LORA", "another method than LoRA"),
-            (self.use_rslora, "rank-stabilised scaling"),
-            (self.use_dora, "DoRA"),
             (self.fan_in_fan_out, "transposed weights"),
             (self.bias.as_deref().is_some_and(|bias| bias != "none"), "trained biases"),
-            (!plain, "ranks by pattern"),
         ];
         if let Some((_, what)) = variants.iter().find(|(present, _)| *present) {
             return Err(format!("{what} is not supported"));
         }
-        if self.r == 0 || self.r > 1 << 16 || !self.lora_alpha.is_finite() {
-            return Err(format!("rank {} with alpha {} is not usable", self.r, self.lora_alpha));
+        for rank in self.rank_pattern.values().chain([&self.r]) {
+            if *rank == 0 || *rank > 1 << 16 {
+                return Err(format!("rank {rank} is not usable"));
+            }
         }
-        Ok(LoraConfig { rank: self.r, alpha: self.lora_alpha, dropout: self.lora_dropout, targets: BTreeSet::new() })
+        if let Some(alpha) = self.alpha_pattern.values().chain([&self.lora_alpha]).find(|alpha| !alpha.is_finite()) {
+            return Err(format!("alpha {alpha} is not usable"));
+        }
+        Ok(LoraConfig {
+            rank: self.r,
+            alpha: self.lora_alpha,
+            dropout: self.lora_dropout,
+            scaling: if self.use_rslora { Scaling::RootOfRank } else { Scaling::Rank },
+            kind: if self.use_dora { AdapterKind::Dora } else { AdapterKind::Lora },
+            ranks: patterns(&self.rank_pattern)?,
+            alphas: patterns(&self.alpha_pattern)?,
+            ..LoraConfig::default()
+        })
     }
 }
 
-fn targets(value: &Value, family: Family) -> Result<BTreeSet<Target>, String> {
-    if value.as_str() == Some("all-linear") {
-        return Ok(family.projections().iter().copied().collect());
+fn patterns<T: Copy>(by_text: &BTreeMap<String, T>) -> Result<Vec<(Pattern, T)>, String> {
+    by_text.iter().map(|(text, value)| Ok((Pattern::end(text)?, *value))).collect()
+}
+
+/// Which projections are named, or which pattern over their paths.
+fn targets(value: &Value, family: Family) -> Result<(BTreeSet<Target>, Option<Pattern>), String> {
+    let every = family.projections().iter().copied().collect();
+    match value.as_str() {
+        Some("all-linear") => return Ok((every, None)),
+        Some(pattern) => return Ok((every, Some(Pattern::whole(pattern)?))),
+        None => {}
     }
-    let list = value.as_array().ok_or("target_modules is neither a list nor \"all-linear\"")?;
+    let list = value.as_array().ok_or("target_modules is neither a list, nor a pattern, nor \"all-linear\"")?;
     let named = list.iter().map(|name| {
         let target = name.as_str().and_then(Target::by_name);
         target.ok_or_else(|| format!("target module {name} is not a projection of any block that runs here"))
     });
     let targets: BTreeSet<Target> = named.collect::<Result<_, _>>()?;
     Target::refuse_foreign(&targets, family)?;
-    Ok(targets)
+    Ok((targets, None))
 }

@@ -3,7 +3,7 @@
 use super::kernel::{Output, product};
 use crate::{
     Checkpoint, ModelError, Target,
-    adapter::StoredAdapter,
+    adapter::{StoredAdapter, StoredPair},
     weights::{Stored, names},
 };
 
@@ -20,6 +20,8 @@ struct Pair {
     a: Stored,
     b: Stored,
     scale: f32,
+    /// Of `DoRA`: what makes every row of the sum as long as it was trained to be.
+    factors: Option<Vec<f32>>,
 }
 
 impl Projection {
@@ -28,7 +30,6 @@ impl Projection {
     }
 
     /// Joins projections of block `layer`.
-    #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
     pub(super) fn of(
         checkpoint: &Checkpoint,
         adapter: Option<&StoredAdapter>,
@@ -40,14 +41,14 @@ impl Projection {
             let biased = checkpoint.config().biases.contains(target);
             biased.then(|| Ok(checkpoint.tensor(&names::bias(*target, layer))?.to_f32())).transpose()
         };
-        let pair = |target: &Target| {
+        let pair = |target: &Target, weight: &Stored| {
             let adapter = adapter?;
-            let (a, b) = adapter.layers.get(layer)?.get(target)?.clone();
-            Some(Pair { a, b, scale: adapter.config.scale() as f32 })
+            Some(Pair::new(adapter.layers.get(layer)?.get(target)?, weight))
         };
-        let weights = targets.iter().map(weight).collect::<Result<_, _>>()?;
+        let weights: Vec<Stored> = targets.iter().map(weight).collect::<Result<_, _>>()?;
         let biases = targets.iter().map(bias).collect::<Result<_, ModelError>>()?;
-        Ok(Self { weights, biases, pairs: targets.iter().map(pair).collect() })
+        let pairs = targets.iter().zip(&weights).map(|(target, weight)| pair(target, weight)).collect();
+        Ok(Self { weights, biases, pairs })
     }
 
     /// Multiplies `[rows, in]`; the result is transposed: `[out, rows]`.
@@ -62,13 +63,13 @@ impl Projection {
         for ((weight, bias), pair) in weights.iter().zip(&self.biases).zip(&self.pairs) {
             let (own, after) = rest.split_at_mut(weight.rows() * rows);
             rest = after;
+            if let Some(pair) = pair {
+                pair.add(input, rows, own);
+            }
             for (outputs, bias) in own.chunks_exact_mut(rows.max(1)).zip(bias.iter().flatten()) {
                 for output in outputs {
                     *output += bias;
                 }
-            }
-            if let Some(pair) = pair {
-                pair.add(input, rows, own);
             }
         }
         out
@@ -76,6 +77,12 @@ impl Projection {
 }
 
 impl Pair {
+    #[expect(clippy::cast_possible_truncation, reason = "the network computes in f32")]
+    fn new(stored: &StoredPair, weight: &Stored) -> Self {
+        let factors = stored.factors(weight);
+        Self { a: stored.a.clone(), b: stored.b.clone(), scale: stored.scale as f32, factors }
+    }
+
     fn add(&self, input: &[f32], rows: usize, out: &mut [f32]) {
         let rank = self.a.rows();
         let mut narrow = vec![0.0; rank * rows];
@@ -87,5 +94,10 @@ impl Pair {
             }
         }
         product(&[&self.b], &turned, out, Output::Add);
+        for (outputs, factor) in out.chunks_exact_mut(rows.max(1)).zip(self.factors.iter().flatten()) {
+            for output in outputs {
+                *output *= factor;
+            }
+        }
     }
 }

@@ -134,6 +134,15 @@ impl Attention {
         joined.reshape([batch * width, heads * head_dim])
     }
 
+    /// The length of every row of one of its projections.
+    pub(super) fn row_norms(&self, target: Target) -> Option<Tensor<2>> {
+        let inputs: Vec<&Projection> = match &self.inputs {
+            Inputs::Apart(own) => vec![&own.query, &own.key, &own.value],
+            Inputs::Fused(all) => vec![all],
+        };
+        inputs.into_iter().chain([&self.output]).find_map(|projection| projection.row_norms(target))
+    }
+
     pub(super) fn map(&self, change: Change<'_>) -> Self {
         let inputs = match &self.inputs {
             Inputs::Apart(own) => Inputs::Apart(Box::new(Apart {

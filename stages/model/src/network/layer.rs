@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::{BlockAdapter, Change, Context, attention::Attention, mlp::Mlp, norm::Norm};
-use crate::{Checkpoint, ModelError, Wiring, weights::names};
+use crate::{Checkpoint, ModelError, Target, Wiring, weights::names};
 
 /// One frozen block.
 #[derive(Clone, Debug)]
@@ -50,6 +50,11 @@ impl Layer {
             None => input,
         };
         hidden + wide(self.mlp.forward(&input, cx, adapter))
+    }
+
+    /// The length of every row of a projection, `[1, out]`, if the block has it.
+    pub(crate) fn row_norms(&self, target: Target) -> Option<Tensor<2>> {
+        self.attention.row_norms(target).or_else(|| self.mlp.row_norms(target))
     }
 
     pub(super) fn map(&self, change: Change<'_>) -> Self {

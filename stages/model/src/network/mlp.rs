@@ -36,6 +36,12 @@ impl Mlp {
         self.down.forward(&inner, cx, adapter)
     }
 
+    /// The length of every row of one of its projections.
+    pub(super) fn row_norms(&self, target: Target) -> Option<Tensor<2>> {
+        let all = self.gate.iter().chain([&self.up, &self.down]);
+        all.into_iter().find_map(|projection| projection.row_norms(target))
+    }
+
     pub(super) fn map(&self, change: Change<'_>) -> Self {
         let gate = self.gate.as_ref().map(|gate| gate.map(change));
         Self { gate, up: self.up.map(change), down: self.down.map(change) }

@@ -1,9 +1,13 @@
 //! One frozen projection of a block, with its bias and with what an adapter adds.
 
-use burn::tensor::{Device, Tensor, module};
+use burn::tensor::{Device, Tensor};
 
 use super::{BlockAdapter, Change, Context, matrix_weight, vector};
-use crate::{Checkpoint, ModelError, Target, weights::names};
+use crate::{
+    Checkpoint, ModelError, Target,
+    adapter::{Frozen, row_norms},
+    weights::names,
+};
 
 /// A weight as `[in, out]`, and the bias of its outputs if it has one.
 #[derive(Clone, Debug)]
@@ -24,11 +28,16 @@ impl Projection {
 
     /// Multiplies `[rows, in]`; the graph keeps no copy of the input for the frozen part.
     pub(super) fn forward(&self, input: &Tensor<2>, cx: &Context, adapter: BlockAdapter<'_>) -> Tensor<2> {
-        let plain = module::linear(input.clone(), self.weight.clone(), self.bias.clone());
+        let base = Frozen { weight: &self.weight, bias: self.bias.as_ref() };
         match adapter {
-            Some(adapter) => adapter.add(self.target, plain, input, cx.dropout),
-            None => plain,
+            Some(adapter) => adapter.forward(self.target, &base, (input, cx.dropout)),
+            None => base.forward(input),
         }
+    }
+
+    /// The length of every row, `[1, out]`, if it is this projection.
+    pub(super) fn row_norms(&self, target: Target) -> Option<Tensor<2>> {
+        (self.target == target).then(|| row_norms(&self.weight, None))
     }
 
     pub(super) fn map(&self, change: Change<'_>) -> Self {

@@ -1,19 +1,18 @@
 //! What `train/sft` accepts. Names and defaults are those of the field's trainers, cut to what is built.
 
 use std::{
-    collections::BTreeSet,
-    fmt,
+    collections::BTreeMap,
     num::{NonZeroU32, NonZeroU64},
 };
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{OptimConfig, step::Recompute};
+use super::{OptimConfig, step::Recompute, targets::Targets};
 use crate::{
-    LoraConfig, Target,
+    AdapterKind, LoraConfig, ModelConfig, Pattern, Scaling, Target,
     ranges::{BelowOne, Positive},
-    weights::{Family, Precision},
+    weights::Precision,
 };
 
 /// Teach a language model from examples by LoRA: the base stays frozen, a small adapter learns.
@@ -64,10 +63,20 @@ pub struct MethodConfig {
     pub rank: NonZeroU32,
     /// Scale of the update: it is multiplied by alpha / rank.
     pub alpha: Positive,
+    /// Divides alpha by the root of the rank instead, so that an update stays as large at any rank (rsLoRA).
+    #[serde(skip_serializing_if = "is_false")]
+    pub rslora: bool,
     /// Share of an adapted layer's inputs that is switched off at random while training.
     pub dropout: BelowOne,
-    /// The matrices that get an update: `all_linear`, or names such as `[q_proj, v_proj]`.
+    /// The matrices that get an update: `all_linear`, names such as `[q_proj, v_proj]`, or one regular expression over whole paths
+    /// such as `model.layers.0.self_attn.q_proj`.
     pub targets: Targets,
+    /// Ranks of some matrices, by a regular expression over the end of their paths, such as `layers.0.self_attn.q_proj`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rank_pattern: BTreeMap<String, NonZeroU32>,
+    /// Alphas of some matrices, likewise.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub alpha_pattern: BTreeMap<String, Positive>,
 }
 
 impl Default for MethodConfig {
@@ -78,88 +87,42 @@ impl Default for MethodConfig {
             alpha: Positive::of(32.0),
             dropout: BelowOne::default(),
             targets: Targets::AllLinear,
+            rslora: false,
+            rank_pattern: BTreeMap::new(),
+            alpha_pattern: BTreeMap::new(),
         }
     }
 }
 
 impl MethodConfig {
-    /// The adapter's shape for networks of a family.
-    pub fn lora(&self, family: Family) -> Result<LoraConfig, String> {
-        Ok(LoraConfig {
+    /// The adapter's shape for a network.
+    pub fn lora(&self, model: &ModelConfig) -> Result<LoraConfig, String> {
+        let every = || model.family.projections().iter().copied().collect();
+        let (targets, only) = match &self.targets {
+            Targets::AllLinear => (every(), None),
+            Targets::Only(targets) => (Target::refuse_foreign(targets, model.family).map(|()| targets.clone())?, None),
+            Targets::Matching(pattern) => (every(), Some(Pattern::whole(pattern)?)),
+        };
+        let ranks = self.rank_pattern.iter().map(|(text, rank)| Ok((Pattern::end(text)?, rank.get() as usize)));
+        let alphas = self.alpha_pattern.iter().map(|(text, alpha)| Ok((Pattern::end(text)?, alpha.get())));
+        let config = LoraConfig {
             rank: self.rank.get() as usize,
             alpha: self.alpha.get(),
             dropout: self.dropout.get(),
-            targets: self.targets.set(family)?,
-        })
+            targets,
+            only,
+            scaling: if self.rslora { Scaling::RootOfRank } else { Scaling::Rank },
+            kind: self.r#type.kind(),
+            ranks: ranks.collect::<Result<_, String>>()?,
+            alphas: alphas.collect::<Result<_, String>>()?,
+        };
+        config.check(model).map(|()| config)
     }
 }
 
-/// The matrices that get an update.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Targets {
-    /// Every matrix of every block.
-    AllLinear,
-    /// These matrices of every block.
-    Only(BTreeSet<Target>),
-}
-
-const ALL_LINEAR: &str = "all_linear";
-
-impl Targets {
-    fn set(&self, family: Family) -> Result<BTreeSet<Target>, String> {
-        match self {
-            Self::AllLinear => Ok(family.projections().iter().copied().collect()),
-            Self::Only(targets) => Target::refuse_foreign(targets, family).map(|()| targets.clone()),
-        }
-    }
-}
-
-impl Serialize for Targets {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::AllLinear => serializer.serialize_str(ALL_LINEAR),
-            Self::Only(targets) => targets.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Targets {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TargetsVisitor)
-    }
-}
-
-struct TargetsVisitor;
-
-impl<'de> de::Visitor<'de> for TargetsVisitor {
-    type Value = Targets;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`all_linear`, or a list of matrices such as [q_proj, v_proj]")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Targets, E> {
-        if text == ALL_LINEAR { Ok(Targets::AllLinear) } else { Err(E::invalid_value(de::Unexpected::Str(text), &self)) }
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut list: A) -> Result<Targets, A::Error> {
-        let mut targets = BTreeSet::new();
-        while let Some(target) = list.next_element()? {
-            targets.insert(target);
-        }
-        if targets.is_empty() { Err(de::Error::invalid_length(0, &self)) } else { Ok(Targets::Only(targets)) }
-    }
-}
-
-impl JsonSchema for Targets {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Targets".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let target = generator.subschema_for::<Target>();
-        json_schema!({"anyOf": [{"const": ALL_LINEAR}, {"type": "array", "items": target, "minItems": 1}]})
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Kinds of adapter.
@@ -168,6 +131,17 @@ impl JsonSchema for Targets {
 pub enum Method {
     /// A low-rank update beside each frozen matrix.
     Lora,
+    /// A low-rank update of the direction of every row of a matrix, and a length of the row that is learned beside it.
+    Dora,
+}
+
+impl Method {
+    fn kind(self) -> AdapterKind {
+        match self {
+            Self::Lora => AdapterKind::Lora,
+            Self::Dora => AdapterKind::Dora,
+        }
+    }
 }
 
 /// Rows per step.
@@ -324,7 +298,10 @@ fn count(number: u32) -> NonZeroU32 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::{Family, weights::config::tests::tiny};
 
     fn parse(json: &str) -> Result<SftConfig, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
@@ -335,8 +312,8 @@ mod tests {
         let config = parse(r#"{"base": "file:model"}"#).unwrap();
         let json = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::to_string(&parse(&json).unwrap()).unwrap(), json);
-        assert_eq!(config.method.lora(Family::Llama).unwrap().targets.len(), 7);
-        assert_eq!(config.method.lora(Family::Falcon).unwrap().targets, BTreeSet::from(Target::FALCON));
+        assert_eq!(config.method.lora(&tiny()).unwrap().targets.len(), 7);
+        assert_eq!(config.method.lora(&ModelConfig::tiny(Family::Falcon)).unwrap().targets, BTreeSet::from(Target::FALCON));
         assert!(json.contains(r#""lr":0.0002"#) && json.contains(r#""targets":"all_linear""#), "{json}");
     }
 
@@ -357,10 +334,27 @@ mod tests {
     #[test]
     fn targets_by_name() {
         let config = parse(r#"{"base": "file:m", "method": {"targets": ["v_proj", "q_proj"]}}"#).unwrap();
-        let lora = config.method.lora(Family::Qwen3).unwrap();
+        let lora = config.method.lora(&ModelConfig::tiny(Family::Qwen3)).unwrap();
         assert_eq!(lora.targets, BTreeSet::from([Target::QProj, Target::VProj]));
-        let refusal = config.method.lora(Family::Falcon).unwrap_err();
+        let refusal = config.method.lora(&ModelConfig::tiny(Family::Falcon)).unwrap_err();
         assert!(refusal.contains("q_proj") && refusal.contains("query_key_value, dense, dense_h_to_4h"), "{refusal}");
+    }
+
+    #[test]
+    fn patterns_pick_matrices_and_change_some() {
+        let config = parse(
+            r#"{"base": "file:m", "method": {"type": "dora", "rslora": true, "targets": ".*layers\\.1\\..*_proj",
+                "rank_pattern": {"q_proj": 2}, "alpha_pattern": {"down_proj": 4}}}"#,
+        )
+        .unwrap();
+        let lora = config.method.lora(&tiny()).unwrap();
+        assert_eq!((lora.kind, lora.scaling), (AdapterKind::Dora, Scaling::RootOfRank));
+        assert!(lora.site(Target::QProj, 0).is_none());
+        assert_eq!(lora.site(Target::QProj, 1).unwrap().rank, 2);
+        let json = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::to_string(&parse(&json).unwrap()).unwrap(), json);
+        let unmatched = parse(r#"{"base": "file:m", "method": {"rank_pattern": {"w_proj": 2}}}"#).unwrap();
+        assert!(unmatched.method.lora(&tiny()).unwrap_err().contains("w_proj"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use flow_engine::{
     report::{Plot, Report, Table},
 };
 
-use super::{Run, SftConfig, Trainer, validation::Validation};
+use super::{Method, Run, SftConfig, Trainer, validation::Validation};
 use crate::{
     Adapter,
     checkpoint::StepRecord,
@@ -66,10 +66,22 @@ fn settings(config: &SftConfig, run: &Run, adapter: &Adapter) -> Table {
     let clip = optim.max_grad_norm.map_or("off".to_owned(), |norm| norm.get().to_string());
     let mut table = Table::new("Settings", ["setting", "value"]);
     table.row(["base".to_owned(), config.base.clone()]);
-    table.row([
-        "LoRA".to_owned(),
-        format!("rank {}, alpha {}, dropout {}", method.rank, method.alpha.get(), method.dropout.get()),
-    ]);
+    let kind = match method.r#type {
+        Method::Lora => "LoRA",
+        Method::Dora => "DoRA",
+    };
+    let over = if method.rslora { " over the root of the rank" } else { "" };
+    let shape = format!("rank {}, alpha {}{over}, dropout {}", method.rank, method.alpha.get(), method.dropout.get());
+    table.row([kind.to_owned(), shape]);
+    if let Some(pattern) = &adapter.config().only {
+        table.row(["adapted paths".to_owned(), pattern.text().to_owned()]);
+    }
+    for (pattern, rank) in &adapter.config().ranks {
+        table.row([format!("rank of {}", pattern.text()), rank.to_string()]);
+    }
+    for (pattern, alpha) in &adapter.config().alphas {
+        table.row([format!("alpha of {}", pattern.text()), alpha.to_string()]);
+    }
     table.row(["adapted matrices".to_owned(), targets.join(", ")]);
     table.row(["optimizer".to_owned(), format!("{}: {}", optim.name, optim.constants())]);
     table.row(["learning rate".to_owned(), optim.lr.get().to_string()]);

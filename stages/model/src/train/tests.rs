@@ -45,7 +45,7 @@ fn network() -> Network {
 }
 
 fn lora(dropout: f64) -> LoraConfig {
-    LoraConfig { rank: 4, alpha: 8.0, dropout, targets: Target::LLAMA.into() }
+    LoraConfig { rank: 4, alpha: 8.0, dropout, targets: Target::LLAMA.into(), ..LoraConfig::default() }
 }
 
 /// An adapter that has learned something: a fresh one has a zero half, which hides half of every gradient.
