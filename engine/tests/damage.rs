@@ -272,3 +272,25 @@ fn a_run_never_writes_over_what_is_no_store() {
     assert!(matches!(refused, Err(RunError::Store(StoreError::Foreign { .. }))));
     assert_eq!(fs::read_dir(&lab.store).unwrap().count(), 1);
 }
+
+/// An attempt that cannot begin gives its key back at once: others would wait for it until this run ends.
+#[test]
+fn a_stage_without_room_for_its_attempt_holds_no_reservation() {
+    let lab = Lab::new();
+    lab.write(&json!({
+        "data": {"uses": "toy/sleep@1", "with": {"steps": 20, "millis": 100, "text": "t"}},
+        "next": {"uses": "toy/concat@1", "in": {"parts": ["data.out", "data.out"]}},
+    }));
+    let summary = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            lab.wait_for("data", |stage| stage.status == StageStatus::Running);
+            // A file where the folder of its attempts belongs.
+            let attempt = flow_engine::run::History::of(&lab.project()).paths(lab.latest()).attempt("next", 1);
+            fs::write(attempt.parent().unwrap(), "in the way").unwrap();
+        });
+        lab.execute(&lab.start(None), |_| {}).unwrap()
+    });
+    assert!(stage(&summary, "next").error.is_some(), "{:?}", stage(&summary, "next"));
+    let key = stage(&summary, "next").key.unwrap();
+    assert_eq!(store(&lab).reservations().holder(&key).unwrap(), None);
+}

@@ -283,14 +283,17 @@ impl Executor {
             return Ok(Step::Again);
         }
         // A stage whose result is there already need not look at the files that must stay as they are.
-        let guarded = match prepare::guard((&self.shared.store, &self.shared.index), prepared.action.sources()) {
-            Ok(guarded) => guarded,
+        let guarded = prepare::guard((&self.shared.store, &self.shared.index), prepared.action.sources());
+        let ready = guarded.and_then(|guarded| Ok((guarded, self.number(&owner)?)));
+        let (guarded, (number, directory)) = match ready {
+            Ok(ready) => ready,
             Err(error) => {
+                // The run may go on for long, and others must not wait for it.
                 reservations.release(&prepared.key, &owner)?;
                 return Err(error);
             }
         };
-        let (number, owner) = self.number(owner)?;
+        let owner = Owner { directory, ..owner };
         self.work.attempts = number;
         let end = self.attempt((owner, guarded), decision, &grant).await;
         drop(grant);
@@ -346,10 +349,9 @@ impl Executor {
     }
 
     /// Gives the attempt a folder that no other attempt ever had: after a power loss the journal may have forgotten some.
-    fn number(&self, owner: Owner) -> Result<(u32, Owner), StageError> {
+    fn number(&self, owner: &Owner) -> Result<(u32, PathBuf), StageError> {
         let number = self.shared.paths.begin_attempt(&owner.stage, self.work.attempts)?;
-        let directory = self.shared.paths.attempt(&owner.stage, number);
-        Ok((number, Owner { directory, ..owner }))
+        Ok((number, self.shared.paths.attempt(&owner.stage, number)))
     }
 
     async fn settle(&mut self, end: AttemptEnd, retries: &mut Retries) -> Result<Step, StageError> {
