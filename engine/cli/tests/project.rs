@@ -117,6 +117,29 @@ fn a_pin_moves_only_when_asked_to() {
     assert_eq!(unchanged[0]["outcome"], "unchanged");
 }
 
+/// A person's line ends would make other bytes, and so other keys, of the same commit.
+#[test]
+fn a_component_has_the_line_ends_of_its_commit_whatever_git_is_set_to() {
+    let project = Project::new();
+    let kit = project.path("kit");
+    fs::create_dir(&kit).unwrap();
+    fs::write(kit.join("part.yaml"), "flow: 1\nstages:\n  a: {uses: toy/emit@1}\n").unwrap();
+    fs::write(kit.join(".gitattributes"), "* text=auto\n").unwrap();
+    git(&kit, &["init", "--quiet"]);
+    git(&kit, &["add", "."]);
+    git(&kit, &["commit", "--quiet", "-m", "one"]);
+    git(&kit, &["tag", "v1"]);
+    let workflow = format!("flow: 1\nstages:\n  part: {{uses: \"git:file://{}//part@v1\"}}\n", kit.display());
+    fs::write(project.path("workflow.yaml"), workflow).unwrap();
+    let pinned = |settings: &str| {
+        fs::write(project.path(".gitconfig"), settings).unwrap();
+        fs::remove_file(project.path("flow.lock")).ok();
+        project.flow(&["check"], 0);
+        fs::read_to_string(project.path("flow.lock")).unwrap()
+    };
+    assert_eq!(pinned("[core]\n\teol = lf\n"), pinned("[core]\n\teol = crlf\n"));
+}
+
 #[test]
 fn an_old_file_is_shown_first_and_rewritten_on_request() {
     let project = Project::new();

@@ -22,8 +22,9 @@ const FOREIGN: [&str; 7] = [
     "GIT_COMMON_DIR",
     "GIT_NAMESPACE",
 ];
-const NEUTRAL: [&str; 7] = [
+const NEUTRAL: [&str; 8] = [
     "core.autocrlf=false",
+    "core.eol=lf",
     "core.attributesFile=/dev/null",
     "core.hooksPath=/dev/null",
     "core.symlinks=true",

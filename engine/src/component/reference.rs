@@ -65,9 +65,10 @@ fn check_repository(repository: &str, place: &str) -> Result<(), &'static str> {
         return Err("its repository is no address");
     }
     let authority = place.split('/').next().unwrap_or_default();
-    // A password in a file under version control is public; git asks its own stores for one.
-    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-        return Err("a password does not belong in a workflow: let git's credential helper know it");
+    // A password in a file under version control is public; git asks its own stores for one. Over https, a name is often a token.
+    let names_only = repository.starts_with("ssh://");
+    if authority.rsplit_once('@').is_some_and(|(user, _)| !names_only || user.contains(':')) {
+        return Err("a password or token does not belong in a workflow: let git's credential helper know it");
     }
     if !repository.contains("://") && !place.contains('/') {
         return Err("a repository is HOST/ORG/REPO or a URL");
@@ -161,6 +162,9 @@ mod tests {
             ("git:http://example.org/kit//a@v1", "only https"),
             ("git:ext::sh -c x//a@v1", "address"),
             ("git:https://me:secret@example.org/kit//a@v1", "password"),
+            ("git:ssh://me:secret@example.org/kit//a@v1", "password"),
+            ("git:https://0123456789abcdef@example.org/kit//a@v1", "token"),
+            ("git:0123456789abcdef@example.org/acme/kit//a@v1", "token"),
             ("git:kit//a@v1", "HOST/ORG/REPO"),
         ];
         for (text, part) in cases {
