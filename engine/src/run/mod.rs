@@ -59,6 +59,7 @@ pub use options::{Ask, AskRequest, Observer, RunOptions, RunnerProgram, Start};
 pub use preview::{Forecast, Preimages, Preview, preview};
 pub use runner::exec_stage;
 pub use segment::{Segment, SegmentReader};
+pub(crate) use session::reap_orphans;
 pub use state::{IllegalTransition, LostObject, RunState, StageState, StageStatus};
 pub use summary::{RunSummary, StageSummary};
 pub use undeclared::{Sighting, undeclared};

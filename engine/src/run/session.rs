@@ -73,6 +73,13 @@ pub(crate) fn reap() {
     empty(own);
 }
 
+/// The same in a process that takes in orphans; in any other, what is below it may belong to somebody else.
+pub(crate) fn reap_orphans() {
+    if matches!(child_subreaper(), Ok(Some(_))) {
+        reap();
+    }
+}
+
 /// Ends what a session leader that died left behind, such as the command of a killed runner. The number of a session is not
 /// given again while it has members; a living process of that number is a stranger, and nothing is left.
 pub(crate) fn sweep(leader: u32) {

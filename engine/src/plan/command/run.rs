@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     StageContext, StageError,
+    run::reap_orphans,
     sandbox::{Reads, SandboxError, Walls},
     stage::Arity,
     workflow::{Piece, SandboxLevel, Template},
@@ -39,8 +40,9 @@ fn run_in(room: &Room, config: &CommandConfig, cx: &StageContext<'_>) -> Result<
     let mask = Mask::of(secrets.iter().map(|(_, value)| value.as_str()))?;
     let (mut group, company) = Group::start(call.command(room), &how, &mask).map_err(|error| call.not_started(error))?;
     let status = group.wait(cx);
-    // Whatever it left behind must not write any more.
+    // Whatever it left behind must not write any more: what is looked through now is what is kept.
     drop(group);
+    reap_orphans();
     company.finish();
     call.judge(status?)?;
     room.check(config)?;
