@@ -51,7 +51,7 @@ fn merged_models_say_what_base_and_adapter_say() {
 
 fn learned_and_decoded_alike(network: &Network, adapter: &Adapter, decoded: &[f32]) {
     let (ids, cx) = network.batch(&[PROMPT], Padding::Right);
-    let learned = network.logits(ids, &cx, Some(adapter)).try_into_vec_as::<f32>().unwrap();
+    let learned = network.logits(ids, &cx, Some(adapter)).try_into_vec_as::<f32>().expect("floats");
     assert_eq!(learned.len(), decoded.len());
     let furthest = learned.iter().zip(decoded).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(furthest <= 5e-6, "{:?}: {furthest:e} apart", network.config());

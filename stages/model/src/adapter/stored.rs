@@ -126,20 +126,20 @@ impl<F: Fn(String) -> ModelError> Tensors<'_, F> {
         let Some(site) = config.site(target, layer) else { return Ok(None) };
         let (inputs, outputs) = target.widths(model);
         let name = format!("{PREFIX}{}", target.path(layer));
-        let a = self.take(format!("{name}.{A}.weight"), [site.rank, inputs])?;
-        let b = self.take(format!("{name}.{B}.weight"), [outputs, site.rank])?;
+        let a = self.take(&format!("{name}.{A}.weight"), [site.rank, inputs])?;
+        let b = self.take(&format!("{name}.{B}.weight"), [outputs, site.rank])?;
         let magnitude = match config.kind {
             AdapterKind::Lora => None,
-            AdapterKind::Dora => Some(self.take(format!("{name}.{MAGNITUDE}"), [1, outputs])?.to_f32()),
+            AdapterKind::Dora => Some(self.take(&format!("{name}.{MAGNITUDE}"), [1, outputs])?.to_f32()),
         };
         Ok(Some(StoredPair { a, b, magnitude, scale: site.scale }))
     }
 
-    fn take(&mut self, name: String, expected: [usize; 2]) -> Result<Stored, ModelError> {
-        let stored = self.stored.remove(&name).ok_or_else(|| (self.foreign)(format!("tensor {name} is missing")))?;
+    fn take(&mut self, name: &str, expected: [usize; 2]) -> Result<Stored, ModelError> {
+        let stored = self.stored.remove(name).ok_or_else(|| (self.foreign)(format!("tensor {name} is missing")))?;
         let found = stored.shape();
         if found == expected {
-            finite(stored.to_f32(), &name, self.path)?;
+            finite(stored.to_f32(), name, self.path)?;
             return Ok(stored);
         }
         Err((self.foreign)(format!("tensor {name} has the shape {found:?}, not {expected:?}")))
