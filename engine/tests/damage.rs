@@ -292,5 +292,5 @@ fn a_stage_without_room_for_its_attempt_holds_no_reservation() {
     });
     assert!(stage(&summary, "next").error.is_some(), "{:?}", stage(&summary, "next"));
     let key = stage(&summary, "next").key.unwrap();
-    assert_eq!(store(&lab).reservations().holder(&key).unwrap(), None);
+    assert_eq!(lab.open_store().reservations().holder(&key).unwrap(), None);
 }
