@@ -72,6 +72,12 @@ impl Hearing {
         String::from_utf8(output.stdout).expect("scripts print UTF-8")
     }
 
+    /// Runs a script once for every list of arguments, all in one process.
+    pub(crate) fn ask_each(&self, script: &str, cases: &[Vec<String>]) {
+        let cases = self.submit(&format!("{script}.cases.json"), &cases);
+        self.ask("each.py", &[script, text_of(&cases)]);
+    }
+
     /// Runs a script about [`smollm2`]; `arguments` follow those that name the model.
     pub(crate) fn ask_about_smollm2(&self, script: &str, arguments: &[&str]) -> String {
         let model = smollm2();

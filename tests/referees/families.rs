@@ -47,6 +47,11 @@ impl Rows {
         Self((0..count).map(row).collect())
     }
 
+    /// The ids of a few rows.
+    fn prompts(&self) -> impl Iterator<Item = &[u32]> {
+        self.0.iter().take(3).map(|(ids, _)| ids.as_slice())
+    }
+
     fn get(&self) -> Vec<TokenRow<'_>> {
         self.0.iter().map(|(input_ids, labels)| TokenRow { row_id: "", input_ids, labels }).collect()
     }
@@ -121,91 +126,136 @@ impl<'a> Case<'a> {
 fn adapters_of_every_family_agree_with_peft() {
     let Some(hearing) = Hearing::open() else { return };
     // Every architecture of Falcon, with biases and without.
-    for model in one_of_each(&hearing, 6) {
-        faces_peft(&hearing, &Case::new(&model, "lora", plain()));
-    }
-}
-
-#[test]
-fn every_kind_of_adapter_agrees_with_peft_and_trl() {
-    let Some(hearing) = Hearing::open() else { return };
-    // A gated feed-forward part, biases of keys, and a fused projection.
-    for family in [Family::Llama, Family::Qwen2, Family::Falcon] {
-        for model in models(&hearing, family, 1) {
-            // What one family shows of each kind, the others show of all at once.
-            let few = if family == Family::Llama { 0 } else { variants().len() - 1 };
-            for (kind, shape) in variants().split_off(few) {
-                let case = Case::new(&model, kind, shape);
-                faces_peft(&hearing, &case);
-                faces_trl(&hearing, &case);
-            }
-        }
-    }
-}
-
-fn faces_peft(hearing: &Hearing, case: &Case<'_>) {
-    let (what, model) = (&case.what, case.model);
-    let checkpoint = Checkpoint::open(model).expect("opens");
-    let network = case.network();
-    let rows = Rows::random(BATCH * 4, network.config().vocab_size);
-    let (trained, out) = (hearing.path(&format!("{what}-trained")), hearing.path(&format!("{what}.safetensors")));
-    case.train(&hearing.path(&format!("{what}-start")), &rows, 20).adapter.save(&trained, "base").expect("saves");
-    let prompts: Vec<&[u32]> = rows.0.iter().take(3).map(|(ids, _)| ids.as_slice()).collect();
-    let asked = hearing.submit(&format!("{what}.json"), &prompts);
-    let model_text = text_of(model);
-    let arguments = ["--model", model_text, "--adapter", text_of(&trained), "--prompts", text_of(&asked), "--out", text_of(&out)];
-    hearing.ask("peft_logits.py", &arguments);
-
-    let answers = Answers::read(&out);
-    let adapter = Adapter::load(&trained, network.config(), &network.device()).expect("the adapter fits");
-    for (number, prompt) in prompts.iter().enumerate() {
-        let want = answers.numbers(&format!("float32.{number}"));
-        let moved = apart(&answers.numbers(&format!("base.{number}")), &want);
-        assert!(moved >= MOVED, "{what}: the adapter moves logits by {moved:e} only");
-        let (ids, cx) = network.batch(&[prompt], Padding::Right);
-        let whole = network.logits(ids, &cx, Some(&adapter)).into_data().iter::<f32>().map(f64::from).collect();
-        let decoder = generator::logits(&checkpoint, Some(&trained), prompt).expect("decodes");
-        for (who, found) in [("network", whole), ("decoder", decoder.into_iter().map(f64::from).collect::<Vec<f64>>())] {
-            let distance = apart(&found, &want);
-            eprintln!("{what}, {who}: {distance:.1e} apart, moved {moved:.2}");
-            assert!(distance <= LOGITS, "{what}: the {who} is {distance:e} apart");
-        }
-    }
+    let models = one_of_each(&hearing, 6);
+    face_peft(&hearing, &models.iter().map(|model| Case::new(model, "lora", plain())).collect::<Vec<_>>());
 }
 
 #[test]
 fn twelve_steps_of_every_family_agree_with_trl() {
     let Some(hearing) = Hearing::open() else { return };
     // Falcon 7B and 40B.
-    for model in one_of_each(&hearing, 2) {
-        faces_trl(&hearing, &Case::new(&model, "lora", plain()));
+    let models = one_of_each(&hearing, 2);
+    face_trl(&hearing, &models.iter().map(|model| Case::new(model, "lora", plain())).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_kind_of_adapter_agrees_with_peft_and_trl() {
+    let Some(hearing) = Hearing::open() else { return };
+    // A gated feed-forward part, biases of keys, and a fused projection.
+    let models: Vec<PathBuf> =
+        [Family::Llama, Family::Qwen2, Family::Falcon].iter().flat_map(|family| models(&hearing, *family, 1)).collect();
+    let kinds = |model| variants().into_iter().map(move |(kind, shape)| Case::new(model, kind, shape));
+    let cases: Vec<Case<'_>> = models.iter().flat_map(|model| kinds(model)).collect();
+    face_peft(&hearing, &cases);
+    face_trl(&hearing, &cases);
+}
+
+/// Holds the logits of trained adapters against those that peft computes from their folders.
+fn face_peft(hearing: &Hearing, cases: &[Case<'_>]) {
+    let questions: Vec<Question<'_>> = cases.iter().map(|case| Question::about(hearing, case)).collect();
+    let arguments: Vec<Vec<String>> = questions.iter().map(Question::arguments).collect();
+    hearing.ask_each("peft_logits.py", &arguments);
+    for question in &questions {
+        question.judge();
     }
 }
 
-fn faces_trl(hearing: &Hearing, case: &Case<'_>) {
-    let (what, model, network) = (&case.what, case.model, case.network());
-    let rows = Rows::random(COUNT * BATCH, network.config().vocab_size);
-    let (start, theirs) = (hearing.path(&format!("{what}-trl-start")), hearing.path(&format!("{what}-trl")));
-    let ours = case.train(&start, &rows, COUNT);
-    let given: Vec<_> = rows.0.iter().map(|(ids, labels)| json!({"input_ids": ids, "labels": labels})).collect();
-    let settings =
-        json!({"steps": COUNT, "batch": BATCH, "accumulation": 1, "lr": 1e-2, "warmup_steps": 2, "schedule": "cosine"});
-    let (given, settings) = (hearing.submit("rows.json", &given), hearing.submit("settings.json", &settings));
-    let files = ["--rows", text_of(&given), "--settings", text_of(&settings), "--out", text_of(&theirs)];
-    hearing.ask("trl_steps.py", &[&["--model", text_of(model), "--adapter", text_of(&start)], &files[..]].concat());
+/// What peft is asked about one trained adapter.
+struct Question<'a> {
+    case: &'a Case<'a>,
+    rows: Rows,
+    trained: PathBuf,
+    asked: PathBuf,
+    out: PathBuf,
+}
 
-    let steps: Vec<Step> = read_json(&theirs.join("steps.json"));
-    assert_eq!((ours.history.len(), steps.len()), (COUNT, COUNT));
-    for (number, (our, their)) in ours.history.iter().zip(&steps).enumerate() {
-        let (loss, norm) = ((our.loss - their.loss).abs(), (our.grad_norm - their.grad_norm).abs() / their.grad_norm);
-        assert!(loss <= STEPS, "{what}, step {number}: loss {} is not {}", our.loss, their.loss);
-        assert!(norm <= STEPS, "{what}, step {number}: gradient norm {} is not {}", our.grad_norm, their.grad_norm);
+impl<'a> Question<'a> {
+    fn about(hearing: &Hearing, case: &'a Case<'a>) -> Self {
+        let what = &case.what;
+        let rows = Rows::random(BATCH * 4, case.network().config().vocab_size);
+        let (trained, out) = (hearing.path(&format!("{what}-trained")), hearing.path(&format!("{what}.safetensors")));
+        case.train(&hearing.path(&format!("{what}-start")), &rows, 20).adapter.save(&trained, "base").expect("saves");
+        let prompts: Vec<&[u32]> = rows.prompts().collect();
+        let asked = hearing.submit(&format!("{what}.json"), &prompts);
+        Self { case, rows, trained, asked, out }
     }
-    let theirs = Adapter::load(&theirs, network.config(), &network.device()).expect("PEFT's folder opens");
-    let difference = product_difference(&ours.adapter, &theirs);
-    eprintln!("{what}: product of all pairs {difference:.1e} apart");
-    assert!(difference <= PRODUCTS, "{what}: {difference:e}");
-    lengths(what, &ours.adapter, &theirs);
+
+    fn arguments(&self) -> Vec<String> {
+        let paths = [self.case.model, &self.trained, &self.asked, &self.out];
+        let named = ["--model", "--adapter", "--prompts", "--out"].into_iter().zip(paths);
+        named.flat_map(|(name, path)| [name.to_owned(), text_of(path).to_owned()]).collect()
+    }
+
+    fn judge(&self) {
+        let (what, network, answers) = (&self.case.what, self.case.network(), Answers::read(&self.out));
+        let checkpoint = Checkpoint::open(self.case.model).expect("opens");
+        let adapter = Adapter::load(&self.trained, network.config(), &network.device()).expect("the adapter fits");
+        for (number, prompt) in self.rows.prompts().enumerate() {
+            let want = answers.numbers(&format!("float32.{number}"));
+            let moved = apart(&answers.numbers(&format!("base.{number}")), &want);
+            assert!(moved >= MOVED, "{what}: the adapter moves logits by {moved:e} only");
+            let (ids, cx) = network.batch(&[prompt], Padding::Right);
+            let whole = network.logits(ids, &cx, Some(&adapter)).into_data().iter::<f32>().map(f64::from).collect();
+            let decoder = generator::logits(&checkpoint, Some(&self.trained), prompt).expect("decodes");
+            for (who, found) in [("network", whole), ("decoder", decoder.into_iter().map(f64::from).collect::<Vec<f64>>())] {
+                let distance = apart(&found, &want);
+                eprintln!("{what}, {who}: {distance:.1e} apart, moved {moved:.2}");
+                assert!(distance <= LOGITS, "{what}: the {who} is {distance:e} apart");
+            }
+        }
+    }
+}
+
+/// Holds every step of a training against TRL's from the same adapter.
+fn face_trl(hearing: &Hearing, cases: &[Case<'_>]) {
+    let trainings: Vec<Training<'_>> = cases.iter().map(|case| Training::of(hearing, case)).collect();
+    let arguments: Vec<Vec<String>> = trainings.iter().map(|training| training.arguments.clone()).collect();
+    hearing.ask_each("trl_steps.py", &arguments);
+    for training in &trainings {
+        training.judge();
+    }
+}
+
+/// A training that was done here and is asked of TRL.
+struct Training<'a> {
+    case: &'a Case<'a>,
+    ours: Replayed,
+    theirs: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl<'a> Training<'a> {
+    fn of(hearing: &Hearing, case: &'a Case<'a>) -> Self {
+        let what = &case.what;
+        let rows = Rows::random(COUNT * BATCH, case.network().config().vocab_size);
+        let (start, theirs) = (hearing.path(&format!("{what}-trl-start")), hearing.path(&format!("{what}-trl")));
+        let ours = case.train(&start, &rows, COUNT);
+        let given: Vec<_> = rows.0.iter().map(|(ids, labels)| json!({"input_ids": ids, "labels": labels})).collect();
+        let settings =
+            json!({"steps": COUNT, "batch": BATCH, "accumulation": 1, "lr": 1e-2, "warmup_steps": 2, "schedule": "cosine"});
+        let given = hearing.submit(&format!("{what}-rows.json"), &given);
+        let settings = hearing.submit("settings.json", &settings);
+        let paths = [case.model, &start, &given, &settings, &theirs];
+        let named = ["--model", "--adapter", "--rows", "--settings", "--out"].into_iter().zip(paths);
+        let arguments = named.flat_map(|(name, path)| [name.to_owned(), text_of(path).to_owned()]).collect();
+        Self { case, ours, theirs, arguments }
+    }
+
+    fn judge(&self) {
+        let (what, network) = (&self.case.what, self.case.network());
+        let steps: Vec<Step> = read_json(&self.theirs.join("steps.json"));
+        assert_eq!((self.ours.history.len(), steps.len()), (COUNT, COUNT));
+        for (number, (our, their)) in self.ours.history.iter().zip(&steps).enumerate() {
+            let (loss, norm) = ((our.loss - their.loss).abs(), (our.grad_norm - their.grad_norm).abs() / their.grad_norm);
+            assert!(loss <= STEPS, "{what}, step {number}: loss {} is not {}", our.loss, their.loss);
+            assert!(norm <= STEPS, "{what}, step {number}: gradient norm {} is not {}", our.grad_norm, their.grad_norm);
+        }
+        let theirs = Adapter::load(&self.theirs, network.config(), &network.device()).expect("PEFT's folder opens");
+        let difference = product_difference(&self.ours.adapter, &theirs);
+        eprintln!("{what}: product of all pairs {difference:.1e} apart");
+        assert!(difference <= PRODUCTS, "{what}: {difference:e}");
+        lengths(what, &self.ours.adapter, &theirs);
+    }
 }
 
 /// Holds the trained lengths of rows against theirs.

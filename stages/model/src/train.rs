@@ -30,11 +30,7 @@ use self::feed::Feed;
 pub use self::{
     config::{
         BatchConfig, CheckpointConfig, DurationConfig, EvalConfig, MemoryConfig, Merged, Method, MethodConfig, OutputConfig,
-<<<<<<< HEAD
-        Packing, Resume, SftConfig, Targets,
-=======
-        Resume, SftConfig,
->>>>>>> 5d9b111 (model: DoRA, rank-stabilised scales, and patterns over paths)
+        Packing, Resume, SftConfig,
     },
     optim::{OptimConfig, OptimizerName},
     order::Order,
@@ -102,13 +98,8 @@ impl Stage for Sft {
         let mut feed = Feed::new(&train, &config.batch, cx.seed().0)?;
         let network = Network::from_checkpoint(&opened.checkpoint, &device::open(&config.device)?)?;
 
-<<<<<<< HEAD
         let run = Run::new(config, cx, &feed);
-        let fresh = Adapter::init(lora, network.config(), cx.seed().0, &network.device());
-=======
-        let run = Run::new(config, cx, train.len());
         let fresh = Adapter::fresh(lora, &network, cx.seed().0);
->>>>>>> 5d9b111 (model: DoRA, rank-stabilised scales, and patterns over paths)
         let mut trainer = Trainer::new(&network, &fresh, run.options(config));
         run.train(&mut trainer, &mut feed, cx)?;
 
