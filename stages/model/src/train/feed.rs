@@ -53,7 +53,9 @@ impl<'a> Feed<'a> {
             Packing::None => (rows, None),
             Packing::Bfd => {
                 let mut counts = std::collections::BTreeMap::new();
-                lengths.iter().for_each(|length| *counts.entry(*length).or_default() += 1);
+                for length in &lengths {
+                    *counts.entry(*length).or_default() += 1;
+                }
                 let packed = Forecast::new(&counts, capacity);
                 let bins = usize::try_from(packed.bins).unwrap_or(usize::MAX);
                 let order = Order::new(bins, global, Rng::named(seed, "bins").next_u64());
