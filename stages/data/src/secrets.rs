@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(out[0].messages[1].content, "Use [SECRET:github-token] and go.");
         assert_eq!(out[1].messages[1].content, "postgres://app:[SECRET:connection-string]@db.internal/main");
         assert_eq!(out[3].meta["note"], "api_key = \"[SECRET:api-key]\"");
-        assert_eq!(Bench::new().rows("rows", &out).run::<Secrets>(json!({})).unwrap().metric("secrets"), 0.0);
+        assert_eq!(Bench::new().rows("rows", &out).run::<Secrets>(json!({})).unwrap().metrics(["secrets"]), json!([0.0]));
     }
 
     #[test]
