@@ -133,7 +133,9 @@ mod tests {
 
     fn forecast(lengths: &[usize], capacity: usize) -> Forecast {
         let mut rows = BTreeMap::new();
-        lengths.iter().for_each(|length| *rows.entry(*length).or_default() += 1);
+        for length in lengths {
+            *rows.entry(*length).or_default() += 1;
+        }
         Forecast::new(&rows, capacity)
     }
 

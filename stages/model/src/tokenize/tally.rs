@@ -102,7 +102,9 @@ impl Tally {
     pub(super) fn histogram(&self) -> Vec<(String, f64)> {
         let label = |power: u32| format!("{}-{}", 1_u64 << power, (2_u64 << power) - 1);
         let mut bars: BTreeMap<u32, u64> = BTreeMap::new();
-        self.lengths.iter().for_each(|(length, rows)| *bars.entry(length.max(&1).ilog2()).or_default() += rows);
+        for (length, rows) in &self.lengths {
+            *bars.entry(length.max(&1).ilog2()).or_default() += rows;
+        }
         bars.into_iter().map(|(power, rows)| (label(power), super::float(rows))).collect()
     }
 

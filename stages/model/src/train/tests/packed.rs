@@ -31,7 +31,9 @@ fn a_packed_run_stopped_at_any_step_ends_with_the_same_bits() {
     let steps: Vec<Vec<Vec<TokenRow<'_>>>> = bins(&rows).chunks(2).map(<[_]>::to_vec).collect();
     let start = || Trainer::new(&network, &fresh, options(1, 1e-2, 4));
     let mut straight = start();
-    steps.iter().for_each(|bins| _ = straight.step_packed(bins).unwrap());
+    for bins in &steps {
+        straight.step_packed(bins).unwrap();
+    }
     for stop in 1..steps.len() {
         let folder = tempfile::tempdir().unwrap();
         let cursor = Cursor { step: stop as u64, epoch: 0, row: 2 * stop as u64, rows: 8, seed: 5 };
