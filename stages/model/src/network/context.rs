@@ -50,7 +50,7 @@ pub struct Context {
 #[derive(Clone, Debug)]
 pub(super) enum Sight {
     /// Their own row: `[batch or 1, 1, 1, width, width]`, added to the scores, 0 where a query may look.
-    Row(Box<Tensor<5>>),
+    Row(Tensor<5>),
     /// Their own document of the one row that holds them all.
     Document {
         /// Tokens of each document.
@@ -76,7 +76,7 @@ impl Context {
         let positions: Vec<usize> =
             starts.iter().flat_map(|start| (0..width).map(|column| column.saturating_sub(*start))).collect();
         let [cos, sin] = tables(config, &positions, starts.len(), device);
-        Self { cos, sin, sight: Sight::Row(Box::new(bias)), dropout: None }
+        Self { cos, sin, sight: Sight::Row(bias), dropout: None }
     }
 
     /// Describes one row of documents of these lengths, one after another. Each has positions of its own and sees no other.
