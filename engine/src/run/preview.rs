@@ -259,13 +259,7 @@ impl<'a> Previewer<'a> {
 
     /// The identity of the work, or the source that is missing for it.
     fn identify(&self, planned: &PlannedStage) -> Result<Result<Prepared, String>, StageError> {
-        let request = SourceRequest {
-            project: self.project,
-            registry: self.registry,
-            index: &self.index,
-            progress: &|_, _, _| {},
-            waits: &|| {},
-        };
+        let request = SourceRequest::unwatched(self.project, self.registry, &self.index);
         let mut sources = Vec::new();
         for source in planned.stage.sources() {
             let Some(resolved) = self.store.sources().look(&source, &request)? else {

@@ -65,6 +65,13 @@ pub struct SourceRequest<'a> {
     pub waits: &'a dyn Fn(),
 }
 
+impl<'a> SourceRequest<'a> {
+    /// A request that nobody watches.
+    pub fn unwatched(project: &'a Project, registry: &'a StageRegistry, index: &'a StatIndex) -> Self {
+        Self { project, registry, index, progress: &|_, _, _| {}, waits: &|| {} }
+    }
+}
+
 /// Fetched sources of one store.
 #[derive(Clone, Debug)]
 pub struct SourceStore {

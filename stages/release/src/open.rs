@@ -96,8 +96,7 @@ impl Opener<'_> {
             settings: Settings::default(),
         };
         let index = StatIndex::open(&locks)?;
-        let request =
-            SourceRequest { project: &project, registry: self.registry, index: &index, progress: &|_, _, _| {}, waits: &|| {} };
+        let request = SourceRequest::unwatched(&project, self.registry, &index);
         let resolved = store.sources().resolve(&SourceRef::Pinned(uri.to_owned()), &request)?;
         index.save()?;
         base_path(&resolved.files)

@@ -189,13 +189,7 @@ impl Packer<'_> {
         if pinned == Pinned::LeftOut || !known {
             return BTreeMap::new();
         }
-        let request = SourceRequest {
-            project: self.project,
-            registry: self.registry,
-            index: &self.index,
-            progress: &|_, _, _| {},
-            waits: &|| {},
-        };
+        let request = SourceRequest::unwatched(self.project, self.registry, &self.index);
         let found = self.store.sources().look(&SourceRef::Pinned(source.to_owned()), &request);
         let files = found.ok().flatten().map(|found| found.files).unwrap_or_default();
         files.into_iter().map(|file| (file.digest, file.path)).collect()
